@@ -1,0 +1,54 @@
+"""The command line: one file a command, and torch only where a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# A waiting OpenMP thread that spins takes the core from the one that works; on shared cores passive waiting is
+# 1.7 to 3.4 times faster. It has to be chosen before torch is imported, and a user's own choice stands.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import typer
+
+from cardigan import __version__
+from cardigan.cli import data, evaluate, interpolate, recipes, reconstruct, sample, train
+from cardigan.errors import CardiganError
+
+app = typer.Typer(
+    name="cardigan",
+    help="Train, sample and evaluate generative adversarial networks, and the autoencoders they are measured against.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (train, sample, evaluate, reconstruct, interpolate, recipes, data):
+    app.command(command.__name__.rpartition(".")[2])(command.run)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cardigan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Train, sample and evaluate generative adversarial networks, and the autoencoders they are measured against."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    try:
+        app()
+    except CardiganError as error:
+        print(f"cardigan: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output, `head` for example, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,51 @@
+"""How good are the images, honestly: features, distances, and the protocol that goes with every number."""
+
+from cardigan.evaluation.choose import choose_features, domain_classifier
+from cardigan.evaluation.classifier import ChannelFeatures, ClassifierFeatures, RandomFeatures, train_classifier
+from cardigan.evaluation.diversity import ms_ssim, psnr, ssim
+from cardigan.evaluation.evaluate import evaluate
+from cardigan.evaluation.features import Features, IdentityFeatures, load_features
+from cardigan.evaluation.frechet import frechet_distance, frechet_extrapolated
+from cardigan.evaluation.kernel import kernel_distance
+from cardigan.evaluation.manifold import manifold
+from cardigan.evaluation.memorisation import authentic, copying, nearest_training_images
+from cardigan.evaluation.metrics import METRICS
+from cardigan.evaluation.modes import point_modes, reverse_kl, stacked_labels
+from cardigan.evaluation.protocol import Evaluation, Result
+from cardigan.evaluation.score import FrechetScore
+from cardigan.evaluation.sliced import sliced_patches, sliced_wasserstein
+from cardigan.evaluation.sources import FromDataset, ImageSource
+
+__all__ = [
+    "METRICS",
+    "ChannelFeatures",
+    "ClassifierFeatures",
+    "Evaluation",
+    "Features",
+    "FrechetScore",
+    "FromDataset",
+    "IdentityFeatures",
+    "ImageSource",
+    "RandomFeatures",
+    "Result",
+    "authentic",
+    "choose_features",
+    "copying",
+    "domain_classifier",
+    "evaluate",
+    "frechet_distance",
+    "frechet_extrapolated",
+    "kernel_distance",
+    "load_features",
+    "manifold",
+    "ms_ssim",
+    "nearest_training_images",
+    "point_modes",
+    "psnr",
+    "reverse_kl",
+    "sliced_patches",
+    "sliced_wasserstein",
+    "ssim",
+    "stacked_labels",
+    "train_classifier",
+]

@@ -1,0 +1,5 @@
+"""python -m cardigan"""
+
+from cardigan.cli import main
+
+main()

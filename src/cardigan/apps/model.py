@@ -1,0 +1,164 @@
+"""A trained model, ready to use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cardigan.data.spec import DataSpec
+from cardigan.errors import RecipeError, RunError
+from cardigan.games import Encoding, Game, Generative
+from cardigan.training.device import choose_device
+from cardigan.training.model import ModelConfig, read_model
+from cardigan.training.randomness import generator
+
+CHUNK = 64
+
+
+class Model:
+    """What a training has left, with the verbs it can do.
+
+    >>> model = cardigan.load("runs/digits")            # doctest: +SKIP
+    >>> model.sample(16, seed=1).shape                  # doctest: +SKIP
+    torch.Size([16, 1, 8, 8])
+
+    Attributes:
+        config: where the model came from and what its networks are.
+        spec: shape and kind of its examples.
+    """
+
+    def __init__(self, config: ModelConfig, game: Game, device: str = "auto") -> None:
+        self.config, self.spec = config, config.spec
+        self.device = choose_device(device)
+        self.game = game
+        for name in game.deployed:
+            getattr(game, name).to(self.device)
+
+    @property
+    def can_sample(self) -> bool:
+        return isinstance(self.game, Generative)
+
+    @property
+    def can_encode(self) -> bool:
+        return isinstance(self.game, Encoding)
+
+    @torch.no_grad()
+    def sample(self, n: int, *, seed: int = 0, labels: Sequence[int | str] | None = None, start: int = 0) -> Tensor:
+        """Generated examples start .. start + n - 1 of the endless sequence that `seed` names.
+
+        Args:
+            labels: one class (index or name) per example, for a class-conditional model; by default the classes in turn.
+
+        Returns:
+            float32 of shape (n, channels, height, width), images in [-1, 1], on the CPU.
+
+        Raises:
+            RunError: where the model cannot sample.
+            RecipeError: where a label is not one of its classes.
+        """
+        game = self.generative()
+        classes = self.classes(labels, start, n)
+        chunks = []
+        for block in range(start // CHUNK, -(-(start + n) // CHUNK)):
+            first, last = max(start, block * CHUNK), min(start + n, (block + 1) * CHUNK)
+            # Latents are drawn for whole blocks, so that an example does not depend on how many are asked for.
+            latents = game.draw_latents(CHUNK, generator(seed, "sample", block))
+            chosen = latents[first - block * CHUNK : last - block * CHUNK].to(self.device)
+            of_class = None if classes is None else classes[first - start : last - start].to(self.device)
+            chunks.append(game.decode(chosen, of_class).float().cpu())
+        return torch.cat(chunks) if chunks else torch.empty(0, *self.spec.shape)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, labels: Sequence[int | str] | None = None) -> Tensor:
+        """Examples (n, channels, height, width) for latents (n, size)."""
+        classes = self.classes(labels, 0, len(latents))
+        on_device = None if classes is None else classes.to(self.device)
+        return self.generative().decode(latents.to(self.device), on_device).float().cpu()
+
+    def latents(self, n: int, *, seed: int = 0) -> Tensor:
+        """Latents (n, size) from the prior."""
+        return self.generative().draw_latents(n, generator(seed, "latents"))
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Codes (n, size) of images (n, channels, height, width) in [-1, 1]; a VAE's are its posterior means."""
+        return torch.cat([self.encoding().encode(part.to(self.device)).float().cpu() for part in self.parts(images)])
+
+    @torch.no_grad()
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images of the same shape, passed through the code."""
+        game = self.encoding()
+        return torch.cat([game.reconstruct(part.to(self.device)).float().cpu() for part in self.parts(images)])
+
+    def parts(self, images: Tensor) -> tuple[Tensor, ...]:
+        if images.dim() != 4 or tuple(images.shape[1:]) != self.spec.shape:
+            raise ValueError(f"images: expected shape (n, {', '.join(map(str, self.spec.shape))}), not {tuple(images.shape)}")
+        return images.split(CHUNK)
+
+    def generative(self) -> Generative:
+        if not isinstance(self.game, Generative):
+            raise RunError(f"a model of the recipe {self.config.recipe} cannot sample: it can only encode and reconstruct")
+        return self.game
+
+    def encoding(self) -> Encoding:
+        if not isinstance(self.game, Encoding):
+            raise RunError(f"a model of the recipe {self.config.recipe} has no encoder: train an autoencoder or a vae")
+        return self.game
+
+    def classes(self, labels: Sequence[int | str] | None, start: int, n: int) -> Tensor | None:
+        """The class of each example, int64 (n,), or None where the model knows none."""
+        names = self.spec.classes
+        if not self.generative().conditional:
+            if labels is not None:
+                raise RecipeError("this model is not class-conditional: train with --set game.conditional=true")
+            return None
+        if labels is None:
+            return torch.arange(start, start + n) % len(names)
+        if len(labels) != n:
+            raise ValueError(f"labels: expected {n}, one per example, not {len(labels)}")
+        return torch.tensor([self.class_index(label) for label in labels])
+
+    def class_index(self, label: int | str) -> int:
+        names = self.spec.classes
+        if isinstance(label, str) and label in names:
+            return names.index(label)
+        if isinstance(label, int) and 0 <= label < len(names):
+            return label
+        raise RecipeError(f"there is no class {label!r}: choose one of {', '.join(names)}")
+
+
+def load(run: str | Path, device: str = "auto") -> Model:
+    """The model of a run folder, or of a model folder that was copied out of one.
+
+    Raises:
+        RunError: where there is no model, or it is damaged or foreign.
+    """
+    folder = Path(run)
+    if not folder.exists():
+        raise RunError(f"{folder} does not exist: give the folder that `cardigan train --out` made")
+    if (folder / "model").is_dir():
+        folder = folder / "model"
+    elif (folder / "run.toml").is_file():
+        raise RunError(f"{folder} holds no finished model yet: go on with `cardigan train --resume --out {folder}`")
+    config, game = read_model(folder)
+    return Model(config, game, device)
+
+
+class ModelSource:
+    """A model's samples as a source of images to be judged."""
+
+    size = None
+
+    def __init__(self, model: Model, seed: int = 0) -> None:
+        self.model, self.seed = model, seed
+        self.name = f"{model.config.recipe} after {model.config.images:,} images, seed {seed}"
+
+    @property
+    def spec(self) -> DataSpec:
+        return self.model.spec
+
+    def images(self, start: int, count: int) -> Tensor:
+        return self.model.sample(count, seed=self.seed, start=start)

@@ -1,0 +1,126 @@
+"""The report of a run: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from cardigan.evaluation import Evaluation
+from cardigan.training.checkpoint import write_atomically
+from cardigan.training.run import RunFolder
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
+h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #ddd}
+table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #eee}
+td.n{text-align:right;font-variant-numeric:tabular-nums}figure{display:inline-block;margin:.4rem}
+figcaption{font-size:.8rem;color:#666}img{max-width:100%;image-rendering:pixelated}svg{background:#fafafa}
+pre{background:#f6f6f6;padding:.8rem;overflow:auto;font-size:.8rem}.verdict{font-weight:600}
+"""
+COLOURS = ("#1f6feb", "#d1242f", "#2da44e", "#8250df", "#bf8700")
+HISTORY = 8
+
+Curve = Sequence[tuple[float, float]]
+
+
+def write_report(folder: RunFolder, verdict: str, evaluation: Evaluation | None, samples: Image.Image) -> None:
+    """Write report.html: verdict, samples, metrics, curves, the history of the samples, and the recipe."""
+    record = folder.read_record()
+    recipe = record.recipe
+    sections = [
+        f"<h1>{html.escape(recipe.recipe)} on {html.escape(record.data)}</h1><p>{html.escape(recipe.about)}</p>",
+        f'<p class="verdict">Training: {html.escape(verdict)}</p>',
+        figure(samples, "the trained model"),
+        metrics_table(evaluation) if evaluation else "",
+        "<h2>Curves</h2>" + "".join(curves(folder.read_progress())),
+        "<h2>History</h2>" + "".join(history(folder.samples)),
+        f"<h2>Recipe</h2><pre>{html.escape(folder.record_file.read_text())}</pre>",
+    ]
+    page = f"<!doctype html><meta charset=utf-8><title>{html.escape(recipe.recipe)}</title><style>{STYLE}</style>"
+    write_atomically(folder.report_file, lambda path: path.write_text(page + "\n".join(sections), encoding="utf-8"))
+
+
+def metrics_table(evaluation: Evaluation) -> str:
+    rows = "".join(
+        f'<tr><td>{html.escape(result.metric)}</td><td class="n">{result.value:.4g}</td>'
+        f'<td class="n">{result.low:.4g} … {result.high:.4g}</td><td>{html.escape(result.meaning())}</td></tr>'
+        for result in evaluation.results
+    )
+    notes = "".join(f"<p>{html.escape(note)}</p>" for note in evaluation.notes)
+    head = "<tr><th>metric</th><th>value</th><th>95 % interval</th><th>what it means</th></tr>"
+    return f"<h2>Metrics</h2><table>{head}{rows}</table>{notes}"
+
+
+def figure(picture: Image.Image, caption: str) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<figure><img src="data:image/png;base64,{data}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+
+
+def history(samples: Path, shown: int = HISTORY) -> Iterable[str]:
+    """The pictures of the training, evenly thinned to `shown`, the last always among them."""
+    paths = sorted(samples.glob("*.png"))
+    step = max(1, -(-len(paths) // shown))
+    for path in reversed(paths[::-1][::step]):
+        with Image.open(path) as picture:
+            small = picture.copy()
+        small.thumbnail((256, 256), Image.Resampling.BOX)
+        yield figure(small, f"{int(path.stem):,} images")
+
+
+def curves(entries: list[dict[str, Any]]) -> Iterable[str]:
+    """One small plot for each group of scalars that belong together."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for entry in entries:
+        for name, value in entry["scalars"].items():
+            if value is not None:
+                series.setdefault(name, []).append((entry["images"], value))
+    for title, names in grouped(series).items():
+        yield plot(title, {name: series[name] for name in names})
+
+
+def grouped(series: dict[str, Any]) -> dict[str, list[str]]:
+    """Scalars that share an axis: a quantity on training and on held-out data, real and generated, all gradients."""
+    groups: dict[str, list[str]] = {}
+    for name in series:
+        last = name.removeprefix("held-out ")
+        for word in ("score", "gradient"):
+            if word in last and "penalty" not in last:
+                last = {"score": "scores", "gradient": "gradient norms"}[word]
+        groups.setdefault(last, []).append(name)
+    return groups
+
+
+def plot(title: str, lines: dict[str, Curve], width: int = 300, height: int = 150) -> str:
+    """An SVG line plot with its extremes written at the axes."""
+    xs = [x for line in lines.values() for x, _ in line]
+    ys = [y for line in lines.values() for _, y in line]
+    (left, right), (low, high) = (min(xs), max(xs)), (min(ys), max(ys))
+
+    def at(x: float, y: float) -> str:
+        across = 8 + (x - left) / ((right - left) or 1) * (width - 16)
+        up = height - 18 - (y - low) / ((high - low) or 1) * (height - 40)
+        return f"{across:.1f},{up:.1f}"
+
+    drawn = "".join(
+        f'<polyline fill="none" stroke="{COLOURS[i % len(COLOURS)]}" stroke-width="1.5" '
+        f'points="{" ".join(at(x, y) for x, y in line)}"/>'
+        for i, line in enumerate(lines.values())
+    )
+    legend = " ".join(
+        f'<span style="color:{COLOURS[i % len(COLOURS)]}">{html.escape(name)}</span>' for i, name in enumerate(lines)
+    )
+    labels = (
+        f'<text x="8" y="14" font-size="10" fill="#666">{high:.3g}</text>'
+        f'<text x="8" y="{height - 4}" font-size="10" fill="#666">{low:.3g}</text>'
+        f'<text x="{width - 8}" y="{height - 4}" font-size="10" fill="#666" text-anchor="end">{right:,.0f} images</text>'
+    )
+    svg = f'<svg width="{width}" height="{height}" role="img" aria-label="{html.escape(title)}">{drawn}{labels}</svg>'
+    return f"<figure>{svg}<figcaption>{legend}</figcaption></figure>"

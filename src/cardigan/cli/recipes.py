@@ -1,0 +1,20 @@
+"""cardigan recipes"""
+
+from typing import Annotated
+
+import typer
+
+
+def run(
+    name: Annotated[str | None, typer.Argument(help="Show this recipe whole.", show_default=False)] = None,
+) -> None:
+    """List the recipes, or show one with every key that --set can change."""
+    from cardigan.training.recipe import build_recipe, recipe_names, recipe_table
+
+    if name is None:
+        for each in recipe_names():
+            typer.echo(f"{each:<22} {recipe_table(each)['about']}")
+        return
+    import tomli_w
+
+    typer.echo(tomli_w.dumps(build_recipe(recipe_table(name)).model_dump(mode="json", exclude_none=True)))

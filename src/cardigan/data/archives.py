@@ -1,0 +1,171 @@
+"""Files of folders, zip and tar archives, each as something that can be read when its turn comes."""
+
+from __future__ import annotations
+
+import bz2
+import errno
+import gzip
+import lzma
+import os
+import stat
+import tarfile
+import tempfile
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+from cardigan.data.cache import cache_folder
+from cardigan.data.decode import Unreadable
+from cardigan.data.sources import LARGEST_FILE, Member, escapes
+from cardigan.errors import DataError
+
+COMPRESSIONS: dict[bytes, Callable[[Path], IO[bytes]]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
+BROKEN_STREAM = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, OSError)
+
+
+def walk(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below a folder with its relative path, in a fixed order; linked folders are entered once."""
+    seen = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for file in sorted(files):
+            path = Path(here, file)
+            yield path.relative_to(folder).as_posix(), path
+
+
+def folder_members(folder: Path) -> list[Member]:
+    """The files of a folder, recursively."""
+    return [Member(relative, _file_reader(path)) for relative, path in walk(folder)]
+
+
+def _file_reader(path: Path) -> Callable[[], bytes]:
+    def load() -> bytes:
+        try:
+            if path.stat().st_size > LARGEST_FILE:
+                raise Unreadable("larger than 1 GiB")
+            return path.read_bytes()
+        except OSError as error:
+            raise Unreadable((error.strerror or "cannot be read").lower()) from error
+
+    return load
+
+
+def zip_members(path: Path, stack: ExitStack) -> list[Member]:
+    """The files of a zip archive, which stays open until the stack closes."""
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(path))
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{path} is a damaged zip archive: get or pack it again") from error
+    return [
+        Member(info.filename, _zip_reader(archive, info), bad=_zip_refusal(info))
+        for info in archive.infolist()
+        if not info.is_dir()
+    ]
+
+
+def _zip_refusal(info: zipfile.ZipInfo) -> str | None:
+    if escapes(info.filename):
+        return "its path leads out of the archive"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "a link, not a file"
+    return "encrypted" if info.flag_bits & 1 else None
+
+
+def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
+    def load() -> bytes:
+        if info.file_size > LARGEST_FILE:
+            raise Unreadable("larger than 1 GiB")
+        try:
+            return archive.read(info)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+            raise Unreadable(f"damaged in the archive: {error}") from error
+
+    return load
+
+
+def tar_members(path: Path, stack: ExitStack, where: str = "", split: str | None = None) -> list[Member]:
+    """The files of a tar archive; a compressed one is first unpacked as a whole into a nameless temporary file."""
+    file, cut = _plain_tar(path, stack)
+    members, lock = [], threading.Lock()
+    try:
+        archive = stack.enter_context(tarfile.TarFile(fileobj=file))
+        for info in archive:
+            if not info.isdir():
+                load = _tar_reader(file, lock, info)
+                members.append(Member(info.name, load, where, split, _tar_refusal(info)))
+    except (tarfile.TarError, EOFError) as error:
+        if not members:
+            raise DataError(f"{path} is a damaged tar archive: get or pack it again") from error
+        cut = True
+    if cut:
+        members.append(Member(path.name, lambda: b"", bad="the archive is cut short"))
+    return members
+
+
+def _plain_tar(path: Path, stack: ExitStack) -> tuple[IO[bytes], bool]:
+    file = stack.enter_context(path.open("rb"))
+    opener = next((o for magic, o in COMPRESSIONS.items() if file.peek(8).startswith(magic)), None)
+    if opener is None:
+        return file, False
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        plain = tempfile.TemporaryFile(dir=cache_folder())  # noqa: SIM115 (the stack closes it)
+        stack.enter_context(plain)
+    except OSError as error:
+        raise unwritable(error, cache_folder()) from error
+    with opener(path) as packed:
+        while True:
+            try:
+                chunk = packed.read(1 << 20)
+            except BROKEN_STREAM:
+                return plain, True
+            if not chunk:
+                break
+            try:
+                plain.write(chunk)
+            except OSError as error:
+                raise unwritable(error, cache_folder()) from error
+    plain.flush()
+    return plain, False
+
+
+def _tar_refusal(info: tarfile.TarInfo) -> str | None:
+    if escapes(info.name):
+        return "its path leads out of the archive"
+    return None if info.isreg() and not info.issparse() else "a link or device, not a file"
+
+
+def _tar_reader(file: IO[bytes], lock: threading.Lock, info: tarfile.TarInfo) -> Callable[[], bytes]:
+    offset, size = info.offset_data, info.size
+
+    def load() -> bytes:
+        if size > LARGEST_FILE:
+            raise Unreadable("larger than 1 GiB")
+        with lock:
+            file.seek(offset)
+            data = file.read(size)
+        if len(data) < size:
+            raise Unreadable("truncated")
+        return data
+
+    return load
+
+
+def unwritable(error: OSError, folder: Path) -> DataError:
+    """The line for a cache that cannot be written to."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DataError(f"the disk of {folder} is full: free space, or name another folder in CARDIGAN_CACHE")
+    return DataError(f"cannot write into {folder} ({error.strerror or error}): name another folder in CARDIGAN_CACHE")

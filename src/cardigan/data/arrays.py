@@ -1,0 +1,248 @@
+"""Images in array files: idx(.gz), npy, npz, CIFAR-10 batches and parquet. All are read a few rows at a time.
+
+Numbers become pixels by one rule for the whole source. uint8 and uint16 are taken as they are, and false and
+true are black and white. Other whole numbers must lie in 0..255 (kept at 8 bits) or 0..65535 (16 bits). Real numbers must
+lie in [0, 1], [-1, 1] or [0, 255], the first that holds them all, and are kept at 8 bits.
+
+In four axes the shorter of the second and the last is the channels, the last if they are equal.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardigan.data.archives import BROKEN_STREAM
+from cardigan.data.decode import Pixels, Unreadable
+from cardigan.data.sources import Example, Source, Split, natural
+from cardigan.errors import DataError
+
+IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+ROWS_AT_ONCE = 64
+BROKEN_FILE = (*BROKEN_STREAM, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayFile:
+    """An array whose first axis counts examples, lying in a stream that can be opened again and again."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    open: Callable[[], IO[bytes]]
+    split: Split | None = None
+    labels: NDArray | None = None
+    fortran: bool = False
+
+    def rows(self) -> Iterator[NDArray]:
+        """The examples in order; fewer than announced where the file is cut short."""
+        size = math.prod(self.shape[1:]) * self.dtype.itemsize
+        native = self.dtype.newbyteorder("=")
+        with self.open() as stream:
+            if self.fortran:
+                flat = np.frombuffer(stream.read(size * self.shape[0]), self.dtype)
+                yield from flat.reshape(self.shape, order="F").astype(native, copy=False)
+                return
+            for start in range(0, self.shape[0], ROWS_AT_ONCE):
+                wanted = min(ROWS_AT_ONCE, self.shape[0] - start)
+                try:
+                    data = stream.read(wanted * size)
+                except BROKEN_FILE:
+                    return
+                whole = len(data) // size
+                rows = np.frombuffer(data[: whole * size], self.dtype)
+                yield from rows.reshape(whole, *self.shape[1:]).astype(native, copy=False)
+                if whole < wanted:
+                    return
+
+
+def from_arrays(name: str, kind: str, files: list[ArrayFile]) -> Source:
+    """Array files of one kind of pixels as a source."""
+    for file in files:
+        if len(file.shape) not in (3, 4) or 0 in file.shape[1:]:
+            raise DataError(
+                f"{file.name} has shape {file.shape}: images need (count, height, width), "
+                "(count, height, width, channels) or (count, channels, height, width)"
+            )
+        if file.labels is not None and file.labels.shape != file.shape[:1]:
+            raise DataError(f"{file.name} holds {file.shape[0]} images but labels of shape {file.labels.shape}")
+    labelled = all(f.labels is not None for f in files)
+    names = sorted({str(v) for f in files if f.labels is not None for v in np.unique(f.labels)}, key=natural)
+    classes = tuple(names) if labelled else ()
+
+    def examples() -> Iterator[Example]:
+        quantise = _quantiser(name, files)
+        for file in files:
+            yield from _examples(file, quantise, bool(classes))
+
+    return Source(name, kind, sum(f.shape[0] for f in files), examples, classes, encoded=False)
+
+
+def _examples(file: ArrayFile, quantise: Callable[[NDArray], Pixels], labelled: bool) -> Iterator[Example]:
+    count = 0
+    for count, row in enumerate(file.rows(), 1):
+        label = str(file.labels[count - 1]) if labelled and file.labels is not None else None
+        yield Example(f"{file.name}[{count - 1}]", partial(quantise, _channels_last(row)), file.split, label)
+    if count < file.shape[0]:
+        yield Example(f"{file.name}[{count}]", partial(_cut_short, count, file.shape[0]), file.split)
+
+
+def _cut_short(count: int, announced: int) -> bytes:
+    raise Unreadable(f"the file ends after {count} of {announced} images")
+
+
+def _channels_last(row: NDArray) -> NDArray:
+    if row.ndim == 2:
+        return row[:, :, None]
+    return np.moveaxis(row, 0, 2) if row.shape[0] < row.shape[2] else row
+
+
+def _quantiser(name: str, files: list[ArrayFile]) -> Callable[[NDArray], Pixels]:
+    kinds = {f.dtype.newbyteorder("=") for f in files}
+    if kinds in ({np.dtype(np.uint8)}, {np.dtype(np.uint16)}):
+        return lambda row: row
+    if kinds == {np.dtype(bool)}:
+        return lambda row: row.astype(np.uint8) * np.uint8(255)
+    whole = all(k.kind in "iub" for k in kinds)
+    if not whole and not all(k.kind in "iubf" for k in kinds):
+        raise DataError(f"{name} holds {files[0].dtype}, not numbers: images need integers or real numbers")
+    low, high = _extent(files)
+    if whole:
+        ranges = [(0.0, 255.0, 255), (0.0, 65535.0, 65535)]
+        legal = "0..255 or 0..65535"
+    else:
+        ranges = [(0.0, 1.0, 255), (-1.0, 1.0, 255), (0.0, 255.0, 255)]
+        legal = "[0, 1], [-1, 1] or [0, 255]"
+    for bottom, top, levels in ranges:
+        if bottom <= low and high <= top:
+            return partial(_quantised, bottom=bottom, scale=levels / (top - bottom), levels=levels)
+    raise DataError(f"{name} holds numbers from {low:g} to {high:g}: bring them into {legal}")
+
+
+def _quantised(row: NDArray, bottom: float, scale: float, levels: int) -> Pixels:
+    if row.dtype.kind == "f" and not np.isfinite(row).all():
+        raise Unreadable("holds NaN or infinity")
+    pixels = ((row.astype(np.float64) - bottom) * scale).round()
+    return pixels.astype(np.uint8 if levels == 255 else np.uint16)
+
+
+def _extent(files: list[ArrayFile]) -> tuple[float, float]:
+    """Smallest and largest number of all rows that are finite throughout."""
+    low, high = math.inf, -math.inf
+    for row in (row for file in files for row in file.rows()):
+        least, most = float(row.min()), float(row.max())  # both are NaN if any number is
+        if math.isfinite(least) and math.isfinite(most):
+            low, high = min(low, least), max(high, most)
+    return low, high
+
+
+def read_labels(file: ArrayFile) -> NDArray:
+    """A whole label array of shape (count,), integers or strings."""
+    rows = list(file.rows())
+    labels = np.array(rows).reshape(-1) if math.prod(file.shape[1:]) == 1 else np.array(rows)
+    if len(rows) < file.shape[0]:
+        raise DataError(f"{file.name} ends after {len(rows)} of {file.shape[0]} labels: get it again")
+    if labels.ndim != 1 or labels.dtype.kind not in "iubUS":
+        raise DataError(f"{file.name} has shape {file.shape} of {file.dtype}: labels need one integer an image")
+    return labels.astype(str) if labels.dtype.kind in "US" else labels.astype(np.int64)
+
+
+def idx_file(path: Path, split: Split | None = None, labels: Path | None = None) -> ArrayFile:
+    """An idx or idx.gz file, by LeCun's definition: 0 0 type axes, the lengths, the numbers, all big-endian."""
+
+    def start(skip: int) -> IO[bytes]:
+        stream = gzip.open(path) if packed else path.open("rb")
+        stream.read(skip)
+        return stream
+
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with start(0) as stream:
+            magic = stream.read(4)
+            shape = tuple(int(n) for n in np.frombuffer(stream.read(4 * magic[3]), ">u4"))
+    except (*BROKEN_FILE, IndexError, ValueError) as error:
+        raise DataError(f"{path} is not a whole idx file: get it again") from error
+    if magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or not shape or len(shape) != magic[3]:
+        raise DataError(f"{path} is not an idx file")
+    beside = read_labels(idx_file(labels)) if labels else None
+    return ArrayFile(path.name, shape, np.dtype(IDX_TYPES[magic[2]]), partial(start, 4 + 4 * len(shape)), split, beside)
+
+
+def npy_file(name: str, start: Callable[[], IO[bytes]], split: Split | None = None) -> ArrayFile:
+    """An npy stream, whose header is read now and whose rows are read later."""
+
+    def parse(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        return read(stream)
+
+    def at_rows() -> IO[bytes]:
+        stream = start()
+        parse(stream)
+        return stream
+
+    try:
+        with start() as stream:
+            shape, fortran, dtype = parse(stream)
+    except (*BROKEN_FILE, ValueError, KeyError) as error:
+        raise DataError(f"{name} is not a whole npy array: save it again") from error
+    if dtype.hasobject:
+        raise DataError(f"{name} holds Python objects, which could run code when read: save an array of numbers")
+    if not shape:
+        raise DataError(f"{name} holds a single number, not images")
+    return ArrayFile(name, shape, dtype, at_rows, split, fortran=fortran)
+
+
+def npz_files(path: Path, stack: ExitStack) -> list[ArrayFile]:
+    """The arrays of an npz: images, x or arr_0 (with labels or y), or x_train and x_test (with y_train and y_test)."""
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(path))
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{path} is a damaged npz: save it again") from error
+    keys = {n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy")}
+
+    def read(key: str, split: Split | None, label_key: str | None) -> ArrayFile:
+        file = npy_file(f"{path.name}:{key}", partial(archive.open, f"{key}.npy"), split)
+        if label_key is None:
+            return file
+        labels = read_labels(npy_file(f"{path.name}:{label_key}", partial(archive.open, f"{label_key}.npy")))
+        return ArrayFile(file.name, file.shape, file.dtype, file.open, split, labels, file.fortran)
+
+    if {"x_train", "x_test"} <= keys:
+        labelled = {"y_train", "y_test"} <= keys
+        return [read(f"x_{s}", s, f"y_{s}" if labelled else None) for s in ("train", "test")]
+    key = next((k for k in ("images", "x", "arr_0") if k in keys), None)
+    if key is None:
+        found = ", ".join(sorted(keys)) or "nothing"
+        raise DataError(f"{path} holds {found}: name the array images, x or arr_0 (labels: labels or y)")
+    return [read(key, None, next((k for k in ("labels", "y") if k in keys), None))]
+
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def from_cifar10(name: str, batches: dict[str, Callable[[], bytes]]) -> Source:
+    """CIFAR-10's binary version: records of one label byte and 3x32x32 pixels; ``test_batch.bin`` is the test split."""
+
+    def examples() -> Iterator[Example]:
+        for file, load in sorted(batches.items()):
+            split: Split = "test" if file.startswith("test") else "train"
+            records = np.frombuffer(load(), np.uint8)
+            records = records[: len(records) // 3073 * 3073].reshape(-1, 3073)
+            for i, record in enumerate(records):
+                pixels = record[1:].reshape(3, 32, 32).transpose(1, 2, 0)
+                label = CIFAR10_CLASSES[record[0]] if record[0] < 10 else None
+                yield Example(f"{file}[{i}]", pixels.copy, split, label)
+
+    return Source(name, "CIFAR-10 binary", 10_000 * len(batches), examples, CIFAR10_CLASSES, encoded=False)

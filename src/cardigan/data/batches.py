@@ -1,0 +1,81 @@
+"""Batches by number: the k-th is always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from cardigan.data.dataset import Dataset
+from cardigan.data.order import Order, derived_seed
+from cardigan.data.spec import Batch
+
+
+class Batches:
+    """The endless sequence of a data set's batches; batch k is a pure function of (seed, k).
+
+    Args:
+        dataset: where the examples come from.
+        batch: examples in one batch.
+        seed: decides the order and the flips.
+        flip: mirror every image left to right with probability 1/2, decided anew each time it is shown.
+        device: where the batches are wanted; images travel there as integers.
+    """
+
+    def __init__(
+        self, dataset: Dataset, batch: int, seed: int, flip: bool = False, device: torch.device | str = "cpu"
+    ) -> None:
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, not {batch}")
+        if flip and dataset.spec.kind != "images":
+            raise ValueError(f"flip must be False for {dataset.name}, whose examples are points")
+        self.dataset = dataset
+        self.batch = batch
+        self.seed = seed
+        self.flip = flip
+        self.device = torch.device(device)
+        self.order = Order(len(dataset), seed)
+        self._generator = torch.Generator()
+
+    def at(self, k: int, part: int = 0, parts: int = 1) -> Batch:
+        """Batch k, or one of the equal parts that it is cut into."""
+        if parts < 1 or self.batch % parts or not 0 <= part < parts:
+            raise ValueError(f"parts must divide the batch of {self.batch} and hold part, not {parts} and {part}")
+        size = self.batch // parts
+        indices = self.order.indices(k * self.batch + part * size, size)
+        images = self.dataset.images(indices, self.device)
+        if self.flip:
+            images = self._flipped(images, k, slice(part * size, (part + 1) * size))
+        return Batch(images, self.dataset.labels(indices, self.device))
+
+    def stream(self, start: int = 0, parts: int = 1, part: int = 0) -> Stream:
+        """Batches start, start + 1, ...; with `parts`, only the given part of each, for ranks and micro-batches."""
+        return Stream(self, start, parts, part)
+
+    def _flipped(self, images: Tensor, k: int, share: slice) -> Tensor:
+        self._generator.manual_seed(derived_seed(self.seed, "flip", k))
+        mirrored = (
+            torch.rand(self.batch, generator=self._generator)[share] < 0.5
+        )  # of the whole batch: parts agree with it
+        return torch.where(mirrored.to(self.device)[:, None, None, None], images.flip(-1), images)
+
+
+class Stream(Iterator[Batch]):
+    """An iterator over batches that knows where it is.
+
+    Attributes:
+        drawn: the number of the next batch, which is how many have been drawn since the training began; a stream that
+            starts there goes on exactly.
+    """
+
+    def __init__(self, batches: Batches, start: int, parts: int, part: int) -> None:
+        self.batches = batches
+        self.drawn = start
+        self.parts = parts
+        self.part = part
+
+    def __next__(self) -> Batch:
+        batch = self.batches.at(self.drawn, self.part, self.parts)
+        self.drawn += 1
+        return batch

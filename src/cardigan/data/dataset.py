@@ -1,0 +1,138 @@
+"""What the rest of Cardigan sees of data: a train and a test set that hand out any examples asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from cardigan.data.sources import Split
+from cardigan.data.spec import DataSpec
+from cardigan.data.store import Pack
+
+
+@dataclass(frozen=True)
+class PointModes:
+    """A mixture of equal Gaussians: centres (modes, 2) float32 and their common standard deviation."""
+
+    centres: Tensor
+    deviation: float
+
+
+@dataclass(frozen=True)
+class StackedModes:
+    """Every combination of one class a channel is a mode, told by a classifier of the single-channel images."""
+
+    base: Splits
+
+
+class Dataset:
+    """One split of a data set; examples are addressed by index.
+
+    Args:
+        name: of the data set.
+        split: "train" or "test".
+        spec: the shape and meaning of an example.
+        pixels: uint8 or uint16 images, or float32 points, of shape (stored, channels, height, width).
+        digest: hash of the content, the labels and the split, the same on every machine.
+        rows: int64, which stored examples these are; None for all.
+        labels: int64, one for each of the rows.
+        known_modes: the modes of the distribution where they are known.
+        names: a function that gives the names of all stored examples.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: Split,
+        spec: DataSpec,
+        pixels: Tensor,
+        digest: str,
+        *,
+        rows: Tensor | None = None,
+        labels: Tensor | None = None,
+        known_modes: PointModes | StackedModes | None = None,
+        names: Callable[[], list[str]] | None = None,
+    ) -> None:
+        self.name = name
+        self.split = split
+        self.spec = spec
+        self.digest = digest
+        self.known_modes = known_modes
+        self._pixels = pixels
+        self._rows = rows
+        self._labels = labels
+        self._names = names
+
+    def __len__(self) -> int:
+        return len(self._pixels) if self._rows is None else len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {self.split!r}, {len(self)} of {'x'.join(map(str, self.spec.shape))})"
+
+    def images(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor:
+        """Examples as float32 (len(indices), channels, height, width): images in [-1, 1], points as they are."""
+        rows = indices if self._rows is None else self._rows[indices]
+        return as_floats(self._pixels.index_select(0, rows).to(device, non_blocking=True))
+
+    def labels(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor | None:
+        """Classes as int64 (len(indices),), or None where the data has none."""
+        return None if self._labels is None else self._labels[indices].to(device, non_blocking=True)
+
+    def names(self, indices: Tensor) -> list[str] | None:
+        """Where the examples come from, or None where that is not known."""
+        if self._names is None:
+            return None
+        every = self._names()
+        rows = indices if self._rows is None else self._rows[indices]
+        return [every[row] for row in rows.tolist()]
+
+
+def as_floats(stored: Tensor) -> Tensor:
+    """float32 in [-1, 1] of uint8 or uint16 pixels, both ends exactly; float32 is passed through.
+
+    >>> as_floats(torch.tensor([0, 255], dtype=torch.uint8))
+    tensor([-1.,  1.])
+    """
+    if stored.dtype == torch.float32:
+        return stored
+    half = torch.iinfo(stored.dtype).max / 2
+    return stored.float().sub_(half).mul_(1 / half)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What is learned from and what is kept for testing.
+
+    Attributes:
+        train: the examples to learn from.
+        test: the examples that no model may be fitted on.
+        notes: what there is to know about the source: what was left out, copied or ignored, a line each.
+    """
+
+    train: Dataset
+    test: Dataset
+    notes: tuple[str, ...] = field(default=())
+
+
+def from_pack(pack: Pack, name: str, classes: tuple[str, ...] = ()) -> Splits:
+    """The two splits of a pack; `classes` gives better names than the source has."""
+    index = pack.index
+    channels, height, width = index.shape
+    spec = DataSpec(
+        channels=channels,
+        height=height,
+        width=width,
+        bits=index.bits,
+        classes=classes or index.classes,
+    )
+
+    def side(split: Split, code: int) -> Dataset:
+        rows = torch.nonzero(pack.splits == code).flatten()
+        labels = None if pack.labels is None else pack.labels[rows]
+        names = lambda: pack.names  # noqa: E731
+        return Dataset(name, split, spec, pack.pixels, index.digests[split], rows=rows, labels=labels, names=names)
+
+    return Splits(side("train", 0), side("test", 1), index.notes)

@@ -1,0 +1,179 @@
+"""What a source of images holds, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from cardigan.data.builtin import BUILTIN
+from cardigan.data.cache import cache_folder
+from cardigan.data.dataset import Dataset, Splits
+from cardigan.data.formats import listing, open_source
+from cardigan.data.opening import existing
+from cardigan.data.options import DataOptions
+from cardigan.data.public import PUBLIC, locate
+from cardigan.data.reading import Reading, Tally, mode_name, refuse_unsuitable, shortened
+from cardigan.data.store import Progress, is_held_out
+from cardigan.errors import DataError
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What there is, and what is wrong with it.
+
+    Attributes:
+        name: of the source.
+        kind: folder, zip, tar, idx, npy, npz, parquet, CIFAR-10 binary or built-in.
+        bytes: of all its files.
+        splits: readable images of train and test.
+        classes: readable images of each class; empty without classes.
+        sizes: images of each "width x height", the commonest first.
+        modes: images of each mode, such as "RGB" or "16-bit grey".
+        unreadable: (name, reason) of every image that cannot be used.
+        odd_sized: names of images that are not of the commonest size, where at least nine in ten are.
+        duplicates: groups of names with exactly equal pixels.
+        ignored: other files.
+        notes: what else there is to know.
+        verdict: why training on it as it is would be refused, or None.
+    """
+
+    name: str
+    kind: str
+    bytes: int
+    splits: dict[str, int]
+    classes: dict[str, int]
+    sizes: dict[str, int]
+    modes: dict[str, int]
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    odd_sized: list[str] = field(default_factory=list)
+    duplicates: list[list[str]] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    verdict: str | None = None
+
+    def to_json(self) -> str:
+        """Everything, as JSON."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
+
+    def lines(self, most: int = 10) -> list[str]:
+        """A text for people, a line each; lists are cut after `most` names."""
+        text = [
+            f"{self.name}: {self.kind}, {self.bytes:,} bytes",
+            "images: " + ", ".join(f"{split} {count:,}" for split, count in self.splits.items()),
+        ]
+        if self.classes:
+            text.append(f"classes ({len(self.classes)}): " + _counts(self.classes, most))
+        text.append("sizes: " + _counts(self.sizes, most))
+        text.append("modes: " + _counts(self.modes, most))
+        copies = sum(len(group) - 1 for group in self.duplicates)
+        found = (
+            ("unreadable", len(self.unreadable), [f"{name}: {reason}" for name, reason in self.unreadable]),
+            ("odd-sized", len(self.odd_sized), self.odd_sized),
+            ("exact copies", copies, [" = ".join(group) for group in self.duplicates]),
+            ("ignored files", len(self.ignored), self.ignored),
+        )
+        for title, count, names in found:
+            if count:
+                text += [f"{title}: {count:,}", *(f"  {name}" for name in names[:most])]
+                text += [f"  and {len(names) - most:,} more"] if len(names) > most else []
+        text += [f"note: {note}" for note in self.notes]
+        text.append(f"not ready: {self.verdict}" if self.verdict else "ready to train on")
+        return text
+
+
+def _counts(counts: dict[str, int], most: int) -> str:
+    return shortened((f"{name} {count:,}" for name, count in counts.items()), most) or "none"
+
+
+def inspect_data(
+    source: str | Path,
+    options: DataOptions = DataOptions(),  # noqa: B008 (frozen)
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Inspection:
+    """Read every image of a source and count what is there and what is wrong; bad files are reported, not raised.
+
+    Raises:
+        DataError: there is no data at all: no such path or name, nothing that Cardigan reads, or no image in it.
+    """
+    cache = cache or cache_folder()
+    name = str(source)
+    if name in BUILTIN:
+        return _builtin(name, BUILTIN[name]())
+    path = locate(name, cache, progress) if name in PUBLIC else existing(source)
+    tally = Tally()
+    splits: Counter[str] = Counter(train=0, test=0)
+    classes: Counter[str] = Counter()
+    sized: list[tuple[str, tuple[int, int]]] = []
+    with open_source(path) as opened:
+        classes.update(dict.fromkeys(opened.classes, 0))
+        for done, met in enumerate(Reading(opened, options), 1):
+            tally.add(met)
+            if met.problem is None and met.shape is not None:
+                held_out = is_held_out(met.identity, options.held_out)
+                splits[met.example.split or ("test" if held_out else "train")] += 1
+                if met.example.label is not None:
+                    classes[met.example.label] += 1
+                sized.append((met.example.name, met.shape[0]))
+            if progress is not None:
+                progress(done, max(opened.count, done))
+        if not tally.names and not tally.problems:
+            raise DataError(f"{path} holds no images")
+        verdict = _verdict(lambda: refuse_unsuitable(opened, options, tally))
+    better = dict(zip(opened.classes, PUBLIC[name].classes, strict=False)) if name in PUBLIC else {}
+    return Inspection(
+        name=name if name in PUBLIC else path.resolve().name,
+        kind=opened.kind,
+        bytes=sum(size for _, size, _ in listing(path)),
+        splits=dict(splits),
+        classes={better.get(label, label): count for label, count in classes.items()},
+        sizes={f"{width}x{height}": count for (height, width), count in tally.sizes.most_common()},
+        modes={mode_name(*mode): count for mode, count in tally.modes.most_common()},
+        unreadable=tally.problems,
+        odd_sized=_odd_sized(tally, sized),
+        duplicates=tally.duplicates,
+        ignored=list(opened.ignored),
+        notes=list(opened.notes),
+        verdict=verdict,
+    )
+
+
+def _verdict(check) -> str | None:
+    try:
+        check()
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _odd_sized(tally: Tally, sized: list[tuple[str, tuple[int, int]]]) -> list[str]:
+    if not sized:
+        return []
+    common, count = tally.sizes.most_common(1)[0]
+    return [name for name, size in sized if size != common] if count >= 0.9 * len(sized) else []
+
+
+def _builtin(name: str, splits: Splits) -> Inspection:
+    spec = splits.train.spec
+    both = (splits.train, splits.test)
+    points = spec.kind == "points"
+    return Inspection(
+        name=name,
+        kind="built-in",
+        bytes=0,
+        splits={side.split: len(side) for side in both},
+        classes=_class_counts(both),
+        sizes={} if points else {f"{spec.width}x{spec.height}": sum(map(len, both))},
+        modes={"points of the plane" if points else mode_name(spec.channels, spec.bits): sum(map(len, both))},
+    )
+
+
+def _class_counts(both: tuple[Dataset, ...]) -> dict[str, int]:
+    names = both[0].spec.classes
+    labels = [side.labels(torch.arange(len(side))) for side in both] if names else []
+    counts = Counter(label for side in labels if side is not None for label in side.tolist())
+    return {name: counts[i] for i, name in enumerate(names)}

@@ -1,0 +1,87 @@
+"""From a path or a name to train and test sets."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cardigan.data.builtin import BUILTIN
+from cardigan.data.cache import cache_folder
+from cardigan.data.dataset import Dataset, Splits, from_pack
+from cardigan.data.decode import prepare
+from cardigan.data.options import DataOptions
+from cardigan.data.public import PUBLIC, locate
+from cardigan.data.store import Progress, pack
+from cardigan.errors import DataError
+
+
+def open_data(
+    source: str | Path,
+    options: DataOptions = DataOptions(),  # noqa: B008 (frozen)
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Splits:
+    """Train and test sets of a folder, archive or array file, or of a set that goes by a name.
+
+    A path is decoded once into a pack of the cache and read from there ever after. Where the source has no split of its
+    own, the hash of an image's decoded pixels decides whether it is held out: copies never straddle the splits, and
+    adding files moves no other. A name comes before a path: write ``./digits`` for a folder of that name.
+
+    Args:
+        source: a path, or one of digits, stacked-digits, ring, grid, mnist, fashion-mnist and cifar10.
+        options: size, channels and the like.
+        cache: where packs and downloads are kept; by default `cache_folder`.
+        progress: called with (done, total): bytes while downloading, then images while packing.
+
+    Raises:
+        DataError: one line that says what is wrong with the source and what to do.
+    """
+    cache = cache or cache_folder()
+    name = str(source)
+    if name in BUILTIN:
+        return _as_wanted(BUILTIN[name](), options)
+    if name in PUBLIC:
+        return from_pack(pack(locate(name, cache, progress), options, cache, progress), name, PUBLIC[name].classes)
+    path = existing(source)
+    return from_pack(pack(path, options, cache, progress), path.resolve().name)
+
+
+def existing(source: str | Path) -> Path:
+    """The path, which is there; else an error that suggests the names that are close to it."""
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    names = [*BUILTIN, *PUBLIC]
+    close = difflib.get_close_matches(str(source).lower().replace("_", "-"), names, n=2)
+    if close:
+        raise DataError(f"{source} does not exist: did you mean {' or '.join(close)}?")
+    raise DataError(f"{source} does not exist: give a path, or one of {', '.join(names)}")
+
+
+def _as_wanted(splits: Splits, options: DataOptions) -> Splits:
+    """Built-in data at another size or with other channels."""
+    spec = splits.train.spec
+    size, channels = options.target or (spec.height, spec.width), options.channels or spec.channels
+    if (channels, *size) == spec.shape:
+        return splits
+    if spec.kind == "points" or splits.train.name != "digits":
+        raise DataError(
+            f"{splits.train.name} has the fixed shape {spec.shape}: leave data.size and data.channels unset"
+        )
+    return replace(splits, train=_converted(splits.train, options), test=_converted(splits.test, options))
+
+
+def _converted(dataset: Dataset, options: DataOptions) -> Dataset:
+    every = torch.arange(len(dataset))
+    pixels = ((dataset.images(every) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    made = np.stack([prepare(image, options).transpose(2, 0, 1) for image in pixels])
+    labels = dataset.labels(every)
+    channels, height, width = made.shape[1:]
+    spec = dataset.spec.model_copy(update={"channels": channels, "height": height, "width": width})
+    digest = hashlib.sha256(dataset.digest.encode() + made.tobytes()).hexdigest()
+    return Dataset(dataset.name, dataset.split, spec, torch.from_numpy(made), digest, labels=labels)

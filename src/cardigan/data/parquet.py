@@ -1,0 +1,107 @@
+"""Parquet files with a column of encoded images, as Hugging Face data sets are stored (needs pyarrow)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cardigan.data.decode import Unreadable
+from cardigan.data.sources import LARGEST_FILE, Example, Source, Split, escapes, natural
+from cardigan.errors import DataError
+
+IMAGE_COLUMNS = ("image", "images", "img", "jpg", "png", "picture", "bytes")
+LABEL_COLUMNS = ("label", "labels", "class", "y", "fine_label")
+
+
+def from_parquet(path: Path, split: Split | None = None) -> Source:
+    """One parquet file. The image column is a struct of bytes and path, or bytes; a label column gives the classes.
+
+    Raises:
+        DataError: pyarrow is missing, the file is damaged, or has no column of images.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError(f"{path} needs pyarrow: pip install 'cardigan[parquet]'") from error
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path} is a damaged parquet file: get it again") from error
+    schema = file.schema_arrow
+    image = _image_column(path, schema)
+    label = next((c for c in LABEL_COLUMNS if c in schema.names), None)
+    names = _class_names(schema.metadata or {}, label)
+    count = file.metadata.num_rows
+    file.close()
+
+    def rows() -> Iterator[tuple[Any, Any]]:
+        with pyarrow.parquet.ParquetFile(path) as opened:
+            for batch in opened.iter_batches(batch_size=32, columns=[image] + ([label] if label else [])):
+                images = batch.column(image).to_pylist()
+                yield from zip(images, batch.column(label).to_pylist() if label else [None] * len(images), strict=True)
+
+    def name_of(value: Any) -> str | None:
+        if value is None:
+            return None
+        return names[value] if isinstance(value, int) and 0 <= value < len(names) else str(value)
+
+    def examples() -> Iterator[Example]:
+        for i, (value, found) in enumerate(rows()):
+            yield Example(f"{path.name}[{i}]", _loader(value, path.parent), split, name_of(found))
+
+    classes = names or _distinct(path, label, pyarrow, name_of) if label else ()
+    return Source(path.name, "parquet", count, examples, tuple(classes))
+
+
+def _image_column(path: Path, schema: Any) -> str:
+    def holds_images(kind: Any) -> bool:
+        text = str(kind)
+        return text in ("binary", "large_binary") or (text.startswith("struct<") and "bytes: " in text)
+
+    candidates = [name for name in schema.names if holds_images(schema.field(name).type)]
+    chosen = [name for name in IMAGE_COLUMNS if name in candidates] + candidates
+    if not chosen:
+        raise DataError(
+            f"{path} has no column of images (struct of bytes and path, or bytes), only {', '.join(schema.names)}"
+        )
+    return chosen[0]
+
+
+def _class_names(metadata: dict[bytes, bytes], label: str | None) -> tuple[str, ...]:
+    """The names of a ClassLabel column, which Hugging Face keeps in the schema's metadata."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return tuple(str(name) for name in features[label]["names"])
+    except (KeyError, TypeError, ValueError):
+        return ()
+
+
+def _distinct(path: Path, label: str, pyarrow: Any, name_of: Callable[[Any], str | None]) -> tuple[str, ...]:
+    values = pyarrow.parquet.read_table(path, columns=[label]).column(label).unique().to_pylist()
+    if any(value is None or isinstance(value, float | list | dict) for value in values):
+        return ()
+    return tuple(sorted((str(name_of(v)) for v in values), key=natural))
+
+
+def _loader(value: Any, folder: Path) -> Callable[[], bytes]:
+    data, beside = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
+
+    def load() -> bytes:
+        if data is not None:
+            return data
+        if not beside:
+            raise Unreadable("neither bytes nor a path")
+        if escapes(beside):
+            raise Unreadable("its path leads out of the folder")
+        try:
+            file = folder / beside
+            if file.stat().st_size > LARGEST_FILE:
+                raise Unreadable("larger than 1 GiB")
+            return file.read_bytes()
+        except OSError as error:
+            raise Unreadable(f"{beside}: {error.strerror}") from error
+
+    return load

@@ -1,0 +1,194 @@
+"""What a source of images is: a named list of examples, each with its class and split where the source tells them.
+
+This file turns the files of a folder or an archive into such a list; arrays.py does it for array files, formats.py
+tells which of them a path is. Nothing is ever extracted: members of an archive are read into memory one at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Literal
+
+from cardigan.data.decode import SUFFIXES, Pixels, Unreadable
+
+Split = Literal["train", "test"]
+TOP_FOLDERS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+LARGEST_FILE = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One image that has not been read yet.
+
+    Attributes:
+        name: unique in its source.
+        load: the encoded file, or pixels (height, width, channels); raises `Unreadable`.
+        split: as the source says, None where it doesn't.
+        label: the class's name.
+    """
+
+    name: str
+    load: Callable[[], bytes | Pixels]
+    split: Split | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Examples in a fixed order, and what was found beside them."""
+
+    name: str
+    kind: str
+    count: int
+    examples: Callable[[], Iterator[Example]]
+    classes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    encoded: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file in a folder or an archive.
+
+    Attributes:
+        path: with forward slashes, below the folder or archive.
+        load: its bytes; raises `Unreadable`.
+        where: the shard it lies in, where there are several.
+        split: train, test or val where the shard's name says so.
+        bad: why it is not to be read, whatever its kind.
+    """
+
+    path: str
+    load: Callable[[], bytes]
+    where: str = ""
+    split: str | None = None
+    bad: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.where + self.path
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Sort key by which class "10" comes after class "9"."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", text) if part]
+
+
+def escapes(path: str) -> bool:
+    """Whether an archive member's path leads out of the folder it would be unpacked into."""
+    path = path.replace("\\", "/")
+    return path.startswith("/") or re.match("[A-Za-z]:", path) is not None or ".." in path.split("/")
+
+
+def from_members(name: str, kind: str, members: Iterable[Member]) -> Source:
+    """The images among some files, with their classes and splits by the layout of the folders.
+
+    * A top folder that holds everything is passed through.
+    * Top folders ``train`` and ``test`` are the official split; ``val`` is left out beside them, and is the test split
+      where there is no ``test``.
+    * If every image lies in a folder and there are two or more folders, they are the classes; ``x.cls`` beside
+      ``x.jpg`` (WebDataset) comes before that.
+    """
+    visible = [m for m in members if not _hidden(m.path)]
+    bad = [Example(m.name, _refusing(m.bad)) for m in visible if m.bad]
+    sound = sorted((m for m in visible if not m.bad), key=lambda m: m.name)
+    images = [m for m in sound if PurePosixPath(m.path).suffix.lower() in SUFFIXES]
+    written = {_key(m): m for m in sound if m.path.endswith(".cls")}
+    others = tuple(m.name for m in sound if PurePosixPath(m.path).suffix.lower() not in (SUFFIXES | {".cls"}))
+    kept, notes = _splits(images)
+    labels = _labels(kept, written)
+    if any(labels) and not all(labels):
+        notes.append(f"{sum(not label for label in labels)} images have no class, so the classes are not used")
+    classes = tuple(sorted({label for label in labels if label}, key=natural)) if all(labels) else ()
+    if len(classes) < 2:
+        classes, labels = (), [None] * len(kept)
+    examples = [
+        Example(member.name, member.load, split, label) for (member, split, _), label in zip(kept, labels, strict=True)
+    ]
+    return Source(name, kind, len(examples) + len(bad), lambda: iter(examples + bad), classes, others, tuple(notes))
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in path.split("/"))
+
+
+def _refusing(reason: str | None) -> Callable[[], bytes]:
+    def load() -> bytes:
+        raise Unreadable(reason or "")
+
+    return load
+
+
+def _key(member: Member) -> str:
+    """What the files of one WebDataset sample have in common: everything before the first dot of the file's name."""
+    folder, _, file = member.path.rpartition("/")
+    return f"{member.where}{folder}/{file.split('.')[0]}"
+
+
+Placed = tuple[Member, Split | None, list[str]]
+
+
+def _splits(images: list[Member]) -> tuple[list[Placed], list[str]]:
+    """The images with their split and the folders below it, and what is to be said about it."""
+    parts = [m.path.removeprefix("./").split("/") for m in images]
+    while images and all(len(p) > 1 and p[0] == parts[0][0] for p in parts):
+        parts = [p[1:] for p in parts]
+    tops = [
+        m.split or (TOP_FOLDERS.get(p[0].lower()) if len(p) > 1 else None) for m, p in zip(images, parts, strict=True)
+    ]
+    found = Counter(tops)
+    if not found["train"] or not (found["test"] or found["val"]):
+        return [(m, None, p[:-1]) for m, p in zip(images, parts, strict=True)], []
+    sides: dict[str | None, Split] = {"train": "train", "test" if found["test"] else "val": "test"}
+    notes = []
+    if found["val"]:
+        role = "join neither train nor test" if found["test"] else "are the test split"
+        notes.append(f"the {found['val']} images of the validation split {role}")
+    if found[None]:
+        notes.append(f"{found[None]} images outside train and test are left out")
+    placed: list[Placed] = [
+        (m, sides[top], p[(0 if m.split else 1) : -1])
+        for m, p, top in zip(images, parts, tops, strict=True)
+        if top in sides
+    ]
+    return placed, notes
+
+
+def _labels(placed: list[Placed], written: dict[str, Member]) -> list[str | None]:
+    if not written:
+        return [folders[0] if folders else None for _, _, folders in placed]
+    return [_written_label(written.get(_key(member))) for member, _, _ in placed]
+
+
+def _written_label(member: Member | None) -> str | None:
+    if member is None:
+        return None
+    try:
+        return member.load().decode("utf-8", "replace").strip() or None
+    except Unreadable:
+        return None
+
+
+def from_sources(name: str, kind: str, parts: list[Source]) -> Source:
+    """Several sources of one kind, one after the other, with the union of their classes."""
+
+    def examples() -> Iterator[Example]:
+        for part in parts:
+            yield from part.examples()
+
+    classes = {c for part in parts for c in part.classes}
+    return replace(
+        parts[0],
+        name=name,
+        kind=kind,
+        count=sum(p.count for p in parts),
+        examples=examples,
+        classes=tuple(sorted(classes, key=natural)) if all(p.classes for p in parts) else (),
+        ignored=tuple(i for p in parts for i in p.ignored),
+        notes=tuple(dict.fromkeys(n for p in parts for n in p.notes)),
+    )

@@ -1,0 +1,364 @@
+"""The packed store: images decoded once, then read by the batch straight from a memory-mapped file.
+
+A pack is a folder ``packs/<key>/`` of the cache:
+
+    images.bin   uint8, or uint16 little-endian, of shape (count, channels, height, width)
+    labels.bin   int64 little-endian, absent without classes
+    splits.bin   uint8: 0 train, 1 test
+    names.json   the name of each example
+    index.json   everything else, with the SHA-256 of every 16 MiB of the other files
+
+Channels come before the rows because that is how batches are handed out: gathering and converting 64 images of 3x64x64
+takes 0.12 ms from this layout and 0.32 ms from the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor
+
+from cardigan.config import Config
+from cardigan.data.archives import unwritable
+from cardigan.data.formats import listing, open_source
+from cardigan.data.options import DataOptions
+from cardigan.data.reading import Met, Reading, Tally, problems_in_words, refuse_unsuitable, shortened
+from cardigan.data.sources import Source
+from cardigan.errors import DataError
+
+VERSION = 1
+CHUNK = 1 << 24
+MOST_CHECKED = 16  # chunks verified of each file at opening; evenly spread where it has more
+Progress = Callable[[int, int], None]
+
+assert sys.byteorder == "little", "packs are mapped as they lie"
+
+
+class FileRecord(Config):
+    """What a pack's file has to be."""
+
+    bytes: int
+    chunks: tuple[str, ...]
+
+
+class PackIndex(Config):
+    """``index.json``: the shape of a pack, its integrity, and what was said while it was built."""
+
+    version: Literal[1] = VERSION
+    name: str
+    kind: str
+    shape: tuple[int, int, int]
+    bits: Literal[8, 16]
+    count: int
+    classes: tuple[str, ...] = ()
+    digests: dict[str, str]
+    files: dict[str, FileRecord]
+    problems: tuple[tuple[str, str], ...] = ()
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pack:
+    """An opened pack; the pixels stay on disk until they are read."""
+
+    folder: Path
+    index: PackIndex
+    pixels: Tensor
+    labels: Tensor | None
+    splits: Tensor
+
+    @cached_property
+    def names(self) -> list[str]:
+        return json.loads((self.folder / "names.json").read_text("utf-8"))
+
+
+def pack(path: Path, options: DataOptions, cache: Path, progress: Progress | None = None) -> Pack:
+    """The pack of a source, built if there is none, or if it is damaged or out of date.
+
+    Raises:
+        DataError: the source is unsuitable, or the cache cannot be written to.
+    """
+    folder = cache / "packs" / key(path, options)
+    return open_pack(folder) or build(path, options, folder, progress)
+
+
+def key(path: Path, options: DataOptions) -> str:
+    """A name that changes with the source's place and files, the options that change pixels or splits, and the format."""
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    chosen = options.model_dump(mode="json", exclude={"flip"})
+    text = json.dumps([VERSION, str(path.resolve()), listing(path), chosen], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def open_pack(folder: Path) -> Pack | None:
+    """The pack in a folder, or None where there is none that is whole and of this version."""
+    try:
+        index = PackIndex.model_validate_json((folder / "index.json").read_bytes())
+        if not all(_intact(folder / name, record) for name, record in index.files.items()):
+            return None
+        dtype = torch.uint8 if index.bits == 8 else torch.uint16
+        shape = (index.count, *index.shape)
+        pixels = torch.from_file(str(folder / "images.bin"), False, int(np.prod(shape)), dtype=dtype).view(shape)
+        splits = torch.from_numpy(np.fromfile(folder / "splits.bin", np.uint8))
+        labels = torch.from_numpy(np.fromfile(folder / "labels.bin", np.int64)) if index.classes else None
+        return Pack(folder, index, pixels, labels, splits)
+    except (OSError, ValidationError):
+        return None
+
+
+def _intact(path: Path, record: FileRecord) -> bool:
+    if path.stat().st_size != record.bytes:
+        return False
+    checked = np.linspace(0, len(record.chunks) - 1, min(len(record.chunks), MOST_CHECKED)).round().astype(int)
+    with path.open("rb") as file:
+        for i in checked.tolist():
+            file.seek(i * CHUNK)
+            if hashlib.sha256(file.read(CHUNK)).hexdigest() != record.chunks[i]:
+                return False
+    return True
+
+
+def build(path: Path, options: DataOptions, folder: Path, progress: Progress | None = None) -> Pack:
+    """Make a pack aside and move it to its place in one step; if another process was first, use its pack."""
+    draft = folder.parent / f".building-{uuid.uuid4().hex}"
+    try:
+        try:
+            draft.mkdir(parents=True)
+            _sweep(folder.parent)
+        except OSError as error:
+            raise unwritable(error, folder.parent) from error
+        with open_source(path) as source:
+            _fill(draft, source, options, progress)
+        return _publish(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _sweep(packs: Path, age: float = 86_400) -> None:
+    """Remove what builds that were killed more than a day ago have left."""
+    for left in packs.glob(".building-*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > age:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _publish(draft: Path, folder: Path) -> Pack:
+    for _ in range(10):
+        try:
+            os.rename(draft, folder)
+        except OSError:
+            if (winner := open_pack(folder)) is not None:
+                return winner
+            aside = draft.with_name(f"{draft.name}-damaged")
+            with suppress(OSError):
+                os.rename(folder, aside)
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            break
+    made = open_pack(folder)
+    if made is None:
+        raise DataError(f"the pack in {folder} cannot be put into place: remove that folder, or check the disk")
+    return made
+
+
+class PackFile:
+    """A file that is written from front to back, with the checksums of its chunks; a full disk is a `DataError`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bytes = 0
+        self.chunks: list[str] = []
+        self.hash = hashlib.sha256()
+        try:
+            self.file: IO[bytes] = path.open("wb", buffering=1 << 20)
+        except OSError as error:
+            raise unwritable(error, path.parent.parent) from error
+
+    def append(self, data: bytes) -> None:
+        try:
+            write(self.file, data)
+        except OSError as error:
+            raise unwritable(error, self.path.parent.parent) from error
+        view = memoryview(data)
+        while len(view):
+            taken = view[: CHUNK - self.bytes % CHUNK]
+            self.hash.update(taken)
+            self.bytes += len(taken)
+            view = view[len(taken) :]
+            if self.bytes % CHUNK == 0:
+                self._end_chunk()
+
+    def close(self) -> FileRecord:
+        if self.bytes % CHUNK:
+            self._end_chunk()
+        try:
+            with self.file:
+                self.file.flush()
+                os.fsync(self.file.fileno())
+        except OSError as error:
+            raise unwritable(error, self.path.parent.parent) from error
+        return FileRecord(bytes=self.bytes, chunks=tuple(self.chunks))
+
+    def _end_chunk(self) -> None:
+        self.chunks.append(self.hash.hexdigest())
+        self.hash = hashlib.sha256()
+
+
+def write(file: IO[bytes], data: bytes) -> None:
+    """The one place where packs meet the disk."""
+    file.write(data)
+
+
+class Columns:
+    """What is kept in memory of each example while its pixels go to disk: about 50 bytes and its name."""
+
+    def __init__(self) -> None:
+        self.labels: list[int] = []
+        self.splits = bytearray()
+        self.given = bytearray()
+        self.identities = bytearray()
+        self.contents = bytearray()
+
+    def add(self, met: Met, content: bytes, label: int, held_out: float) -> None:
+        split = met.example.split
+        self.labels.append(label)
+        self.given.append(split is not None)
+        self.splits.append(split == "test" if split else is_held_out(met.identity, held_out))
+        self.identities += met.identity
+        self.contents += hashlib.blake2b(content, digest_size=16).digest()
+
+
+def is_held_out(identity: bytes, part: float) -> bool:
+    """Whether an image without a given split belongs to the test split: its pixels alone decide.
+
+    So exact copies are always on one side, and adding or removing files never moves another one.
+    """
+    return int.from_bytes(identity[:8], "big") < part * 2**64
+
+
+def _fill(draft: Path, source: Source, options: DataOptions, progress: Progress | None) -> None:
+    """Write all files of a pack."""
+    images = PackFile(draft / "images.bin")
+    try:
+        tally, columns, shape, bits = _write_images(images, source, options, progress)
+        refuse_unsuitable(source, options, tally)
+    finally:
+        record = images.close()
+    splits = settle_splits(source.name, columns)
+    labels = np.array(columns.labels, np.int64)
+    parts = {"splits.bin": splits.tobytes(), "names.json": json.dumps(tally.names).encode()}
+    if source.classes:
+        parts["labels.bin"] = labels.tobytes()
+    index = PackIndex(
+        name=source.name,
+        kind=source.kind,
+        shape=shape,
+        bits=bits,
+        count=len(tally.names),
+        classes=source.classes,
+        digests=_digests((*shape, bits), columns.contents, labels, splits),
+        files={"images.bin": record, **{name: _written(draft / name, data) for name, data in parts.items()}},
+        problems=tuple(tally.problems),
+        duplicates=tuple(tuple(group) for group in tally.duplicates),
+        notes=tuple(_notes(source, tally, splits)),
+    )
+    _written(draft / "index.json", index.model_dump_json(indent=1).encode())
+
+
+def _write_images(
+    images: PackFile, source: Source, options: DataOptions, progress: Progress | None
+) -> tuple[Tally, Columns, tuple[int, int, int], Literal[8, 16]]:
+    reading, tally, columns = Reading(source, options), Tally(), Columns()
+    classes = {name: i for i, name in enumerate(source.classes)}
+    first: tuple[tuple[int, ...], int] | None = None
+    for done, met in enumerate(reading, 1):
+        tally.add(met)
+        if met.pixels is not None:
+            layout = met.pixels.shape, met.pixels.itemsize
+            first = first or layout
+            if layout != first:
+                reading.headers_only = True  # it will be refused: all that is left is to say what there is
+            if not reading.headers_only:
+                content = met.pixels.transpose(2, 0, 1).tobytes()
+                columns.add(met, content, classes.get(met.example.label or "", -1), options.held_out)
+                images.append(content)
+        if progress is not None:
+            progress(done, max(source.count, done))
+    (height, width, channels), size = first or ((0, 0, 0), 1)
+    return tally, columns, (channels, height, width), 8 if size == 1 else 16
+
+
+def _written(path: Path, data: bytes) -> FileRecord:
+    file = PackFile(path)
+    try:
+        file.append(data)
+    finally:
+        record = file.close()
+    return record
+
+
+def settle_splits(name: str, columns: Columns) -> NDArray[np.uint8]:
+    """Splits as decided image by image; if that left one side empty, the image nearest to it moves, with its copies.
+
+    Raises:
+        DataError: all images are the same picture.
+    """
+    splits = np.frombuffer(columns.splits, np.uint8).copy()
+    free = ~np.frombuffer(columns.given, bool)
+    if splits.any() and not splits.all():
+        return splits
+    if not free.any():
+        raise DataError(f"{name}: the {'test' if splits.any() else 'train'} split is all there is: both are needed")
+    identities = np.frombuffer(columns.identities, "S16")
+    if len(np.unique(identities)) == 1:
+        raise DataError(f"{name}: all {len(splits)} images are the same picture: at least 2 different ones are needed")
+    missing = 0 if splits.all() else 1
+    ranked = sorted(columns.identities[16 * i : 16 * i + 16] for i in np.flatnonzero(free).tolist())
+    moved = ranked[-1] if missing == 0 else ranked[0]
+    for i in np.flatnonzero(free).tolist():
+        if columns.identities[16 * i : 16 * i + 16] == moved:
+            splits[i] = missing
+    return splits
+
+
+def _digests(shape: tuple[int, ...], contents: bytearray, labels: NDArray, splits: NDArray) -> dict[str, str]:
+    pixels = np.frombuffer(contents, np.uint8).reshape(-1, 16)
+    return {
+        name: hashlib.sha256(
+            repr(shape).encode() + pixels[side].tobytes() + labels[side].astype("<i8").tobytes()
+        ).hexdigest()
+        for name, side in (("train", splits == 0), ("test", splits == 1))
+    }
+
+
+def _notes(source: Source, tally: Tally, splits: NDArray) -> list[str]:
+    notes = list(source.notes)
+    if tally.problems:
+        notes.append(f"{len(tally.problems)} unreadable images are left out: {problems_in_words(tally.problems)}")
+    if copies := sum(map(len, tally.copies.values())):
+        pairs = shortened(f"{others[0]} = {original}" for original, *others in tally.duplicates)
+        notes.append(f"{copies} images are exact copies of others: {pairs}")
+    straddling = sum(splits[i] != splits[original] for original, others in tally.copies.items() for i in others)
+    if straddling:
+        notes.append(f"{straddling} of the copies lie in the other split, so test images were seen in training")
+    if source.ignored:
+        notes.append(f"{len(source.ignored)} other files are ignored: {shortened(source.ignored)}")
+    return notes

@@ -1,0 +1,52 @@
+"""Which features suit the data and what the user asked for."""
+
+from pathlib import Path
+
+import torch
+
+from cardigan.data.spec import DataSpec
+from cardigan.errors import DataError
+from cardigan.evaluation.classifier import ChannelFeatures, ClassifierFeatures, RandomFeatures, train_classifier
+from cardigan.evaluation.features import Features, IdentityFeatures, load_features
+from cardigan.evaluation.sources import Dataset
+
+FEATURES_SEED = 0
+
+
+def domain_classifier(
+    reference: Dataset, train: Dataset | None, cache: Path | None, seed: int = FEATURES_SEED
+) -> ClassifierFeatures | None:
+    """The classifier of the data's own classes, or of the digits that stacked digits are made of; None without labels.
+
+    It sees training labels only, and is scored on the reference split.
+    """
+    modes, spec = reference.known_modes, reference.spec
+    if spec.kind == "points":
+        return None
+    if modes is not None:
+        return train_classifier(modes.base.train, modes.base.test, seed, cache)
+    if train is None or len(spec.classes) < 2 or train.labels(torch.tensor([0])) is None:
+        return None
+    return train_classifier(train, reference, seed, cache)
+
+
+def choose_features(
+    which: str, spec: DataSpec, classifier: ClassifierFeatures | None, device: str | torch.device = "cpu"
+) -> tuple[Features, ...]:
+    """The main features, and a second opinion from a random network where those were learnt from this very data.
+
+    Raises:
+        DataError: when a classifier is asked for and there are no labels.
+        RunError: unknown features or weights.
+    """
+    if spec.kind == "points" or which == "identity":
+        return (IdentityFeatures(spec.dimensions),)
+    if which == "random" or (which == "auto" and classifier is None):
+        return (RandomFeatures(FEATURES_SEED, spec, device),)
+    if which not in ("auto", "classifier"):
+        return (load_features(which, device),)
+    if classifier is None:
+        raise DataError("classifier features take a labelled training split: use --features random")
+    stacked = classifier.channels < spec.channels
+    main = ChannelFeatures(classifier, spec.channels) if stacked else classifier
+    return main, RandomFeatures(FEATURES_SEED, spec, device)

@@ -1,0 +1,225 @@
+"""Features of the images' own domain: a small classifier of the training labels, or the same network untrained."""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from math import cos, pi
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cardigan.data.spec import DataSpec
+from cardigan.errors import DataError
+from cardigan.evaluation.features import NetworkFeatures, chunk_size, in_chunks, weights_digest
+from cardigan.evaluation.sources import Dataset
+
+VERSION = 1
+DIMENSIONS = 64
+BATCH = 128
+LEARNING_RATE = 4e-3
+
+
+class SmallNetwork(nn.Module):
+    """Convolutions, each stage halving the sides until they are at most 8, then 64 features and the classes' logits."""
+
+    def __init__(self, channels: int, height: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.channels = channels
+        layers: list[nn.Module] = []
+        inputs, outputs = channels, 32
+        while not layers or max(height, width) > 8:
+            stride = 2 if max(height, width) > 8 else 1
+            layers += [
+                nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(),
+            ]
+            height, width = -(-height // stride), -(-width // stride)
+            inputs, outputs = outputs, 64
+        layers += [nn.Conv2d(inputs, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * height * width, DIMENSIONS), nn.ReLU())
+        self.head = nn.Linear(DIMENSIONS, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, classes)."""
+        return self.head(self.body(images))
+
+
+def build(spec: DataSpec, classes: int, seed: int) -> SmallNetwork:
+    """The network with He-normal weights that are a function of the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        network = SmallNetwork(*spec.shape, classes)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+    return network
+
+
+class RandomFeatures(NetworkFeatures):
+    """An untrained network: for images without labels, and as a second opinion (Naeem et al. 2020, section 4.4)."""
+
+    def __init__(self, seed: int, spec: DataSpec, device: str | torch.device = "cpu") -> None:
+        super().__init__("random", build(spec, 1, seed).body, DIMENSIONS, {"seed": seed}, device)
+
+
+class ClassifierFeatures(NetworkFeatures):
+    """64 penultimate features of a classifier of the images' own classes, and its verdicts."""
+
+    def __init__(self, network: SmallNetwork, accuracy: float) -> None:
+        digest = weights_digest(network.state_dict())
+        super().__init__("classifier", network.body, DIMENSIONS, {"test accuracy": accuracy}, digest=digest)
+        self.head = network.head.eval().requires_grad_(False)
+        self.accuracy = accuracy
+        self.channels = network.channels
+
+    def to(self, device: str | torch.device) -> "ClassifierFeatures":
+        """Move the network; returns itself."""
+        self.device = torch.device(device)
+        self.network.to(device)
+        self.head.to(device)
+        return self
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return self.head.out_features
+
+    @torch.no_grad()
+    def classify(self, images: Float[Tensor, "n c h w"]) -> Int[Tensor, "n"]:
+        """Most probable class of each image."""
+        parts = (part.to(self.device) for part in in_chunks(images))
+        return torch.cat([self.head(self.network(part)).argmax(1).cpu() for part in parts])
+
+
+class ChannelFeatures:
+    """One single-channel classifier on every channel in turn: the features of stacked digits, 64 per channel."""
+
+    name = "classifier"
+
+    def __init__(self, each: ClassifierFeatures, channels: int) -> None:
+        self.each = each
+        self.channels = channels
+        self.dimensions = channels * each.dimensions
+        self.digest = each.digest
+        self.details = each.details | {"applied to": "each channel"}
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """float32 (n, c, h, w) to float64 (n, 64 c)."""
+        return self.each(images.flatten(0, 1).unsqueeze(1)).reshape(len(images), -1)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What lies beside a cached classifier."""
+
+    version: int
+    train: str
+    test: str
+    seed: int
+    accuracy: float
+    weights: str
+
+
+def train_classifier(train: Dataset, test: Dataset, seed: int, cache_folder: Path | None = None) -> ClassifierFeatures:
+    """Train a small network on the labels of ``train``, once: kept in ``cache_folder`` by data, seed and version.
+
+    Raises:
+        DataError: when the data has no labels, or fewer than two classes.
+    """
+    classes = len(train.spec.classes) or _highest_label(train) + 1
+    if classes < 2 or train.labels(torch.tensor([0])) is None:
+        raise DataError(f"{train.name} has no classes: use --features random")
+    folder = None if cache_folder is None else cache_folder / "features" / _key(train, seed)
+    found = _cached(folder, train, classes, test) if folder else None
+    if found:
+        return found
+    network = build(train.spec, classes, seed)
+    _fit(network, train, seed)
+    accuracy = _accuracy(network, test)
+    if folder:
+        record = Record(VERSION, train.digest, test.digest, seed, accuracy, weights_digest(network.state_dict()))
+        _store(folder, network, record)
+    return ClassifierFeatures(network, accuracy)
+
+
+def _highest_label(dataset: Dataset) -> int:
+    labels = dataset.labels(torch.arange(len(dataset)))
+    return -1 if labels is None else int(labels.max())
+
+
+def _epochs(examples: int) -> int:
+    """A few thousand steps for small sets, four passes over large ones."""
+    return max(4, min(40, 60_000 // max(1, examples)))
+
+
+def _fit(network: SmallNetwork, train: Dataset, seed: int) -> None:
+    """Adam with a triangular-cosine rate on smoothed cross-entropy; shuffled by the seed."""
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    batch = min(BATCH, len(train))
+    steps = _epochs(len(train)) * (len(train) // batch)
+    order = torch.empty(0, dtype=torch.int64)
+    network.train()
+    for step in range(steps):
+        if len(order) < batch:
+            order = torch.randperm(len(train), generator=generator)
+        chosen, order = order[:batch], order[batch:]
+        labels = train.labels(chosen)
+        assert labels is not None
+        progress = step / steps
+        rate = progress / 0.2 if progress < 0.2 else (1 + cos(pi * (progress - 0.2) / 0.8)) / 2
+        for group in optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * max(rate, 1e-3)
+        loss = F.cross_entropy(network(train.images(chosen)), labels, label_smoothing=0.05)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+    network.eval()
+
+
+@torch.no_grad()
+def _accuracy(network: SmallNetwork, test: Dataset) -> float:
+    right = 0
+    for indices in torch.arange(len(test)).split(chunk_size(test.spec.dimensions)):
+        right += int((network(test.images(indices)).argmax(1) == test.labels(indices)).sum())
+    return right / len(test)
+
+
+def _key(train: Dataset, seed: int) -> str:
+    text = json.dumps([VERSION, train.digest, seed, train.spec.shape])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _store(folder: Path, network: SmallNetwork, record: Record) -> None:
+    """Write both files under passing names and move them: whoever reads finds old or new, and checks the hash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as passing:
+        weights, text = Path(passing, "classifier.safetensors"), Path(passing, "classifier.json")
+        save_file(network.state_dict(), weights)
+        text.write_text(json.dumps(asdict(record), indent=2))
+        os.replace(weights, folder / weights.name)
+        os.replace(text, folder / text.name)
+
+
+def _cached(folder: Path, train: Dataset, classes: int, test: Dataset) -> ClassifierFeatures | None:
+    """The stored classifier, or None where there is none or it is not whole; another test split is scored anew."""
+    try:
+        record = Record(**json.loads((folder / "classifier.json").read_text()))
+        state = load_file(folder / "classifier.safetensors")
+        network = build(train.spec, classes, record.seed)
+        network.load_state_dict(state)
+    except Exception:  # whatever is wrong with a cache, the remedy is to make it again
+        return None
+    if (record.version, record.train, record.weights) != (VERSION, train.digest, weights_digest(state)):
+        return None
+    network.eval()
+    return ClassifierFeatures(network, record.accuracy if record.test == test.digest else _accuracy(network, test))

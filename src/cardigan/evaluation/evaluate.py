@@ -1,0 +1,125 @@
+"""Judge images against real ones: the one verb of this room."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from cardigan import __version__
+from cardigan.data.cache import cache_folder
+from cardigan.errors import DataError, RecipeError
+from cardigan.evaluation.bench import LEAST, Bench, Reals, Side, split_reals
+from cardigan.evaluation.choose import choose_features, domain_classifier
+from cardigan.evaluation.features import Features
+from cardigan.evaluation.metrics import METRICS, default_metrics
+from cardigan.evaluation.protocol import Evaluation
+from cardigan.evaluation.sources import Dataset, ImageSource, Remembered
+
+IMAGES = 10_000
+POINTS = 2500
+SAMPLES_PER_DIMENSION = 10
+
+
+def evaluate(
+    generated: ImageSource,
+    reference: Dataset,
+    *,
+    train: Dataset | None = None,
+    metrics: Sequence[str] | None = None,
+    samples: int | None = None,
+    features: str = "auto",
+    seed: int = 0,
+    cache: Path | None = None,
+    device: str | torch.device = "cpu",
+) -> Evaluation:
+    """Measure how far generated images are from real ones.
+
+    Args:
+        generated: a model's samples, a folder of pictures (`FromDataset`): anything that yields the image of an index.
+        reference: real images, best a split no model was trained on.
+        train: what the model was trained on: labels for the features, the floor, and what could have been copied.
+        metrics: names from `METRICS`; by default all that suit the data.
+        samples: on each side; by default 10,000 images or 2,500 points, or as many as there are. All distances are
+            biased at finite n: compare at equal n only.
+        features: auto, classifier, random, identity, ``inception:FILE`` or ``dinov2:FOLDER_OR_HUB_ID``. By default a
+            classifier of the training labels where there are any, else a seeded random network; points as they are.
+        seed: of every draw: which images, pairs, patches and directions.
+        cache: folder for the trained classifier; the one of ``CARDIGAN_CACHE`` by default.
+        device: where the feature network runs; the arithmetic is float64 on the CPU.
+
+    Raises:
+        RecipeError: an unknown metric.
+        DataError: shapes that differ, too few images, or a metric that does not suit the data.
+        RunError: feature weights that cannot be used.
+    """
+    _check(generated, reference, metrics, samples)
+    folder = cache_folder() if cache is None else cache
+    classifier = domain_classifier(reference, train, folder) if _wants_classifier(features, metrics) else None
+    if classifier is not None:
+        classifier.to(device)
+    extractors = choose_features(features, reference.spec, classifier, device)
+    wanted = samples or (POINTS if reference.spec.kind == "points" else IMAGES)
+    wanted = wanted if generated.size is None else min(wanted, generated.size)
+    reals = split_reals(reference, train, wanted, SAMPLES_PER_DIMENSION * extractors[0].dimensions, seed)
+    bench = Bench(
+        generated=Side(Remembered(generated), reals.count),
+        reference=Side(Remembered(reals.reference), reals.count),
+        held=Side(Remembered(reals.held), reals.count),
+        features=extractors,
+        classifier=classifier,
+        train=train,
+        test=reference,
+        seed=seed,
+        common=_protocol(generated, reference, reals, seed),
+    )
+    names = default_metrics(bench) if metrics is None else metrics
+    results = [result for name in names for result in METRICS[name](bench)]
+    return Evaluation(tuple(results), tuple(_notes(samples, reals, extractors, train)))
+
+
+def _check(generated: ImageSource, reference: Dataset, metrics: Sequence[str] | None, samples: int | None) -> None:
+    for name in metrics or ():
+        if name not in METRICS:
+            raise RecipeError(f"unknown metric '{name}': choose from {', '.join(METRICS)}")
+    if generated.spec.shape != reference.spec.shape:
+        mine, theirs = ("x".join(map(str, spec.shape)) for spec in (generated.spec, reference.spec))
+        raise DataError(f"{generated.name} is {mine} and {reference.name} {theirs}: give both the same shape")
+    for what, count in ((generated.name, generated.size), ("--samples", samples)):
+        if count is not None and count < LEAST:
+            raise DataError(f"{what} gives {count} images, a comparison takes at least {LEAST}")
+
+
+def _wants_classifier(features: str, metrics: Sequence[str] | None) -> bool:
+    return features in ("auto", "classifier") or metrics is None or bool({"modes", "reverse-kl"} & set(metrics))
+
+
+def _protocol(generated: ImageSource, reference: Dataset, reals: Reals, seed: int) -> dict[str, object]:
+    return {
+        "generated": generated.name,
+        "samples": reals.count,
+        "reference": {
+            "name": reference.name,
+            "digest": reference.digest,
+            "split": reference.split,
+            "count": reals.count,
+            "drawn": reals.description,
+        },
+        "seed": seed,
+        "arithmetic": "float64",
+        "version": __version__,
+    }
+
+
+def _notes(samples: int | None, reals: Reals, extractors: Sequence[Features], train: Dataset | None) -> list[str]:
+    notes, needed = [], SAMPLES_PER_DIMENSION * extractors[0].dimensions
+    notes.append(f"reference: {reals.count} images, {reals.description}")
+    if samples is not None and samples > reals.count:
+        notes.append(f"{samples} samples were asked for, {reals.count} could be compared at equal count")
+    if reals.count < needed and extractors[0].name != "identity":
+        notes.append(
+            f"{reals.count} samples are fewer than ten times the {extractors[0].dimensions} dimensions of the "
+            f"features: FD is mostly bias below {needed}; trust it only beside the floor"
+        )
+    if train is None and extractors[0].name != "identity":
+        notes.append("no training split was given: copying was not looked for, and half of the reals serve as floor")
+    return notes

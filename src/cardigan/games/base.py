@@ -1,0 +1,124 @@
+"""What a game is: players, and the moves of one round.
+
+A page in this room reads like its paper's algorithm box. It knows no device, precision, rank, optimiser or file:
+`training.trainer` plays any game, because a round is a generator of moves, and the trainer takes each move (gradients
+of that player only, its optimiser's step) before the round goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cardigan.config import Config
+from cardigan.data.spec import Batch, DataSpec
+
+
+@dataclass(frozen=True)
+class Move:
+    """One player's turn.
+
+    Attributes:
+        player: the networks that move; nothing else gets a gradient.
+        loss: the scalar that the player minimises.
+        log: named scalars worth a curve; the loss itself is logged under the player's name.
+    """
+
+    player: nn.Module
+    loss: Tensor
+    log: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Game(nn.Module):
+    """A training problem for one or more players.
+
+    Everything that a resumed training must find again is a parameter or a persistent buffer. The trainer sets
+    `progress` (share of the training done, 0 to 1) and `rounds` (rounds played) before each round.
+    """
+
+    players: tuple[str, ...]
+    """Attribute names of the modules that move, each with an optimiser of its own."""
+
+    deployed: tuple[str, ...]
+    """Attribute names of the modules that a trained model needs; their weights are averaged over training."""
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.progress = 0.0
+        self.rounds = 0
+
+    def round(self, batches: Iterator[Batch]) -> Iterator[Move]:
+        """Yield the moves of one round, drawing as many batches as it needs.
+
+        The trainer has stepped the player's optimiser by the time the generator resumes, so whatever follows a
+        `yield` (clipping, for example) sees the new weights.
+        """
+        raise TypeError(f"{type(self).__name__} defines no round")
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Scalars on examples that no player has been trained on, averaged over the batch."""
+        raise TypeError(f"{type(self).__name__} defines no validation")
+
+    def preview(self, images: Tensor, latents: Tensor) -> Tensor:
+        """Pictures of the state of play: float of shape (n, channels, height, width), in rows of what belongs together."""
+        raise TypeError(f"{type(self).__name__} defines no preview")
+
+
+class LatentConfig(Config):
+    """Where a generator's input comes from: `size` independent N(0, 1) or U(-1, 1) numbers."""
+
+    size: int = 64
+    distribution: Literal["normal", "uniform"] = "normal"
+
+
+class Generative(Game):
+    """A game whose outcome turns latents into examples."""
+
+    latent: LatentConfig
+    conditional: bool = False
+
+    def draw_latents(self, n: int, generator: torch.Generator | None = None, *, like: Tensor | None = None) -> Tensor:
+        """Latents of shape (n, latent.size), on the device of `like`.
+
+        Without a `generator` they come from torch's global stream, which the trainer seeds anew for each round.
+        """
+        device = None if like is None else like.device
+        latents = torch.empty(n, self.latent.size, device=device if generator is None else generator.device)
+        if self.latent.distribution == "normal":
+            latents.normal_(generator=generator)
+        else:
+            latents.uniform_(-1.0, 1.0, generator=generator)
+        return latents.to(device)
+
+    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Examples of shape (n, channels, height, width) for latents (n, latent.size) and, if conditional, labels (n,)."""
+        raise TypeError(f"{type(self).__name__} defines no decoder")
+
+    def preview_labels(self, n: int, like: Tensor) -> Tensor | None:
+        """Each class in turn, for a grid that shows them all; None where the game is not conditional."""
+        return torch.arange(n, device=like.device) % len(self.spec.classes) if self.conditional else None
+
+    def preview(self, images: Tensor, latents: Tensor) -> Tensor:
+        return self.decode(latents, self.preview_labels(len(latents), latents))
+
+
+class Encoding(Game):
+    """A game whose outcome turns examples into codes and codes into examples."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Codes of shape (n, code size) for images (n, channels, height, width)."""
+        raise TypeError(f"{type(self).__name__} defines no encoder")
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images of the same shape, passed through the code."""
+        raise TypeError(f"{type(self).__name__} defines no reconstruction")
+
+
+def side_by_side(*columns: Tensor) -> Tensor:
+    """Interleave equally long batches, so that a grid of len(columns) pictures a row shows what belongs together."""
+    return torch.stack(columns, dim=1).flatten(0, 1)

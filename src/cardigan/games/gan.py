@@ -1,0 +1,161 @@
+"""The generative adversarial network as a game of two players, with any objective and zero-centred penalties.
+
+Goodfellow et al. 2014, Algorithm 1; conditional by projection (Miyato & Koyama 2018); R1 and R2 as terms of the
+discriminator's scalar (Mescheder et al. 2018; Huang et al. 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from cardigan.config import Config
+from cardigan.data.spec import Batch, DataSpec
+from cardigan.errors import RecipeError
+from cardigan.games.base import Generative, LatentConfig, Move
+from cardigan.networks import DiscriminatorConfig, GeneratorConfig
+from cardigan.objectives import (
+    OBJECTIVES,
+    ObjectiveName,
+    gradient_penalty,
+    scores_and_squared_slopes,
+    zero_centred_penalty,
+)
+from cardigan.schedule import Number, value_at
+
+
+class GANConfig(Config):
+    """A generator against a discriminator.
+
+    `r1`, `r2` weigh half the squared slope of the discriminator at real and at generated images, `gradient_penalty`
+    the WGAN-GP term between them; with `penalty_interval` k they are taken in every k-th round with k times the
+    weight. `reuse_fake` lets the generator answer for the very images the discriminator has just seen, which saves
+    a pass of the generator; otherwise it draws fresh latents, as Algorithm 1 does.
+    """
+
+    name: Literal["gan"] = "gan"
+    objective: ObjectiveName = "non-saturating"
+    latent: LatentConfig = LatentConfig()
+    generator: GeneratorConfig
+    discriminator: DiscriminatorConfig
+    discriminator_steps: PositiveInt = 1
+    conditional: bool = False
+    r1: Number = 0.0
+    r2: Number = 0.0
+    gradient_penalty: Number = 0.0
+    penalty_interval: PositiveInt = 1
+    reuse_fake: bool = True
+
+    def build(self, spec: DataSpec) -> GAN:
+        if self.conditional and not spec.classes:
+            raise RecipeError("game.conditional needs data with classes; put the images into one folder a class")
+        return GAN(self, spec)
+
+
+class GAN(Generative):
+    """min over G, max over D of V(D, G), or what the objective puts in its place."""
+
+    players = ("discriminator", "generator")
+    deployed = ("generator",)
+
+    def __init__(self, config: GANConfig, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.config, self.latent, self.conditional = config, config.latent, config.conditional
+        self.objective = OBJECTIVES[config.objective]
+        classes = len(spec.classes) if config.conditional else 0
+        self.generator = config.generator.build(config.latent.size, spec.shape, classes, spec.kind == "images")
+        self.discriminator = config.discriminator.build(spec.shape, classes)
+
+    def round(self, batches: Iterator[Batch]) -> Iterator[Move]:
+        for step in range(self.config.discriminator_steps):
+            real = next(batches)
+            answered = self.config.reuse_fake and step == self.config.discriminator_steps - 1
+            with torch.set_grad_enabled(answered):
+                fake = self.generate(real)
+            yield self.discriminator_move(real, fake.detach())
+
+        if not self.config.reuse_fake:
+            fake = self.generate(real)
+        yield Move(self.generator, self.generator_loss(real, fake))
+
+    def generate(self, real: Batch) -> Tensor:
+        """As many images as there are real ones, of the same classes if conditional."""
+        return self.decode(self.draw_latents(len(real), like=real.images), real.labels)
+
+    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.generator(latents, labels if self.conditional else None)
+
+    def score(self, images: Tensor, real: Batch) -> Tensor:
+        return self.discriminator(images, real.labels if self.conditional else None)
+
+    def discriminator_move(self, real: Batch, fake: Tensor) -> Move:
+        weights = self.penalty_weights()
+        if any(weights.values()):
+            (real_scores, real_slopes), (fake_scores, fake_slopes) = self.scores_with_slopes(real, fake, weights)
+        else:
+            real_scores, fake_scores = self.scores(real, fake)
+            real_slopes = fake_slopes = None
+        loss = self.objective.discriminator(real_scores, fake_scores)
+        log = {"real score": real_scores.mean(), "fake score": fake_scores.mean()}
+        for name, slopes in (("r1", real_slopes), ("r2", fake_slopes)):
+            if slopes is not None and weights[name]:
+                log[name] = zero_centred_penalty(slopes)
+                loss = loss + weights[name] * log[name]
+        if weights["gradient_penalty"]:
+            labels = real.labels if self.conditional else None
+            log["gradient penalty"] = gradient_penalty(self.discriminator, real.images, fake, labels)
+            loss = loss + weights["gradient_penalty"] * log["gradient penalty"]
+        return Move(self.discriminator, loss, log)
+
+    def penalty_weights(self) -> dict[str, float]:
+        """Each penalty's weight in this round, zero in the rounds a lazy interval leaves out."""
+        interval = self.config.penalty_interval
+        due = interval if self.rounds % interval == 0 else 0
+        numbers = {name: getattr(self.config, name) for name in ("r1", "r2", "gradient_penalty")}
+        return {name: due * value_at(number, self.progress) for name, number in numbers.items()}
+
+    def scores(self, real: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """One pass where no image's score depends on another's; two where the discriminator normalises over a batch."""
+        if self.discriminator.couples_batch:
+            return self.score(real.images, real), self.score(fake, real)
+        labels = None if real.labels is None or not self.conditional else real.labels.repeat(2)
+        both = self.discriminator(torch.cat([real.images, fake]), labels)
+        return both[: len(real)], both[len(real) :]
+
+    def scores_with_slopes(
+        self, real: Batch, fake: Tensor, weights: dict[str, float]
+    ) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
+        """Scores of real and generated images, each with its squared slopes if its penalty weighs anything."""
+        labels = real.labels if self.conditional else None
+        if weights["r1"] and weights["r2"] and not self.discriminator.couples_batch:
+            twice = None if labels is None else labels.repeat(2)
+            scores, slopes = scores_and_squared_slopes(self.discriminator, torch.cat([real.images, fake]), twice)
+            n = len(real)
+            return (scores[:n], slopes[:n]), (scores[n:], slopes[n:])
+        sides = ((real.images, weights["r1"]), (fake, weights["r2"]))
+        first, second = (
+            scores_and_squared_slopes(self.discriminator, images, labels)
+            if weight
+            else (self.discriminator(images, labels), None)
+            for images, weight in sides
+        )
+        return first, second
+
+    def generator_loss(self, real: Batch, fake: Tensor) -> Tensor:
+        if not self.objective.paired:
+            scores = self.score(fake, real)
+            return self.objective.generator(scores.detach(), scores)
+        with torch.no_grad():
+            real_scores = self.score(real.images, real)
+        return self.objective.generator(real_scores, self.score(fake, real))
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Mean scores of held-out images and of as many generated ones, for the discriminator's overfitting."""
+        return {
+            "real score": self.score(batch.images, batch).mean(),
+            "fake score": self.score(self.generate(batch), batch).mean(),
+        }

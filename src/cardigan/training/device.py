@@ -1,0 +1,63 @@
+"""Where the arithmetic happens, and how precisely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device called `name`; "auto" takes CUDA, then Apple's GPU, then the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """True where bfloat16 arithmetic is in the hardware; elsewhere it is emulated and slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Device, memory layout and autocast of one training."""
+
+    device: torch.device
+    bfloat16: bool
+    channels_last: bool
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """bfloat16 for convolutions and matrix products; weights, losses and penalties stay float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            yield
+
+    def place(self, module: nn.Module) -> nn.Module:
+        module.to(self.device)
+        if self.channels_last:
+            for parameter in module.parameters():
+                if parameter.dim() == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        return module
+
+
+def choose_arithmetic(device: torch.device, precision: Precision, batch: int, module: nn.Module) -> Arithmetic:
+    """Channels-last and bfloat16 where they pay: convolutions on batches, on hardware that has them.
+
+    On a CPU with AVX-512 BF16 they take a DCGAN step at 64x64 to under half its time; matrix products as small as
+    an MLP's lose more to the casts than they gain.
+    """
+    convolutional = any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in module.modules())
+    bfloat16 = precision == "bfloat16" or (precision == "auto" and convolutional and has_fast_bfloat16(device))
+    return Arithmetic(device, bfloat16, channels_last=convolutional and batch >= 8 and device.type != "mps")

@@ -1,0 +1,80 @@
+"""What is wrong with a training, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cardigan.training.recipe import HealthConfig
+
+COLLAPSED = 0.25
+VANISHED = 1e-7
+OVERFIT = 0.6
+
+Trouble = Literal["dead generator", "collapsed diversity", "overfit discriminator"]
+
+ADVICE: dict[Trouble, str] = {
+    "dead generator": (
+        "the generator gets no gradient, so it can no longer learn: use a non-saturating or relativistic objective, "
+        "or a smaller discriminator learning rate"
+    ),
+    "collapsed diversity": (
+        "the generator draws nearly the same picture whatever its latent: use the default recipe, add r1 and r2, "
+        "or lower the generator's learning rate"
+    ),
+    "overfit discriminator": (
+        "the discriminator knows its training images by heart and scores unseen ones like fakes: stop earlier, "
+        "raise r1, or train on more images"
+    ),
+}
+
+
+@dataclass
+class Health:
+    """Watches a training's readings; a trouble counts once it has lasted `patience` examinations on end."""
+
+    config: HealthConfig
+    streaks: dict[Trouble, int] = field(default_factory=dict)
+
+    def examine(self, readings: Mapping[str, float]) -> list[Trouble]:
+        """The troubles that have just become certain.
+
+        Args:
+            readings: "gradient generator" (norm), "diversity" (of samples over that of real images),
+                "overfit" (see `overfit`); those that a game does not have are left out.
+        """
+        signs: dict[Trouble, bool] = {
+            "dead generator": readings.get("gradient generator", 1.0) < VANISHED,
+            "collapsed diversity": readings.get("diversity", 1.0) < COLLAPSED,
+            "overfit discriminator": readings.get("overfit", 0.0) > OVERFIT,
+        }
+        self.streaks = {trouble: self.streaks.get(trouble, 0) + 1 for trouble, seen in signs.items() if seen}
+        return [trouble for trouble, streak in self.streaks.items() if streak == self.config.patience]
+
+    def fatal(self, troubles: list[Trouble]) -> list[Trouble]:
+        """Those that training on cannot mend."""
+        return [trouble for trouble in troubles if trouble != "overfit discriminator"] if self.config.stop else []
+
+    def verdict(self) -> str:
+        """One line on how the training stands."""
+        lasting = [trouble for trouble, streak in self.streaks.items() if streak >= self.config.patience]
+        return "; ".join(f"{trouble}: {ADVICE[trouble]}" for trouble in lasting) or "healthy"
+
+
+def diversity(samples: Tensor, real: Tensor) -> float:
+    """Mean distance between two samples over that between two real images; 1 for a perfect generator."""
+    return (mean_distance(samples) / mean_distance(real).clamp(min=1e-12)).item()
+
+
+def mean_distance(images: Tensor) -> Tensor:
+    return torch.pdist(images.detach().float().flatten(1)).mean()
+
+
+def overfit(train: float, held_out: float, fake: float) -> float:
+    """Where held-out images score between training images (0) and generated ones (1); Karras et al. 2020, Eq. 1."""
+    gap = train - fake
+    return (train - held_out) / gap if gap > 1e-3 else 0.0

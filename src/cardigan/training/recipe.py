@@ -1,0 +1,177 @@
+"""Recipes: everything one published result needs, as a small TOML file."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+
+from cardigan.config import Config
+from cardigan.data import DataOptions
+from cardigan.errors import RecipeError
+from cardigan.games import GameConfig
+from cardigan.training.average import AverageConfig
+from cardigan.training.device import Precision
+from cardigan.training.optimisers import OptimiserConfig
+
+
+class LogConfig(Config):
+    """How often a training looks up from its work; counts are over the whole training."""
+
+    ticks: PositiveInt = 100
+    previews: NonNegativeInt = 20
+    evaluations: NonNegativeInt = 5
+    evaluation_samples: PositiveInt = 2_000
+    checkpoint_seconds: float = Field(30.0, ge=0.0)
+    tensorboard: bool = False
+
+
+class HealthConfig(Config):
+    """What a training does about its own troubles.
+
+    A non-finite loss or weight rolls back to the last checkpoint with half the learning rate, at most `rollbacks`
+    times. A generator that is dead or collapsed for `patience` previews on end stops the training where `stop` is set.
+    """
+
+    rollbacks: NonNegativeInt = 3
+    patience: PositiveInt = 3
+    stop: bool = True
+
+
+class Recipe(Config):
+    """One training, complete: two trainings with equal recipes on equal data and machines end bit for bit alike."""
+
+    recipe: str
+    about: str = ""
+    seed: NonNegativeInt = 0
+    batch: PositiveInt
+    images: PositiveInt
+    micro_batches: PositiveInt = 1
+    precision: Precision = "auto"
+    features: str = "auto"
+    data: DataOptions = DataOptions()
+    game: GameConfig
+    optimiser: dict[str, OptimiserConfig]
+    average: AverageConfig = AverageConfig()
+    log: LogConfig = LogConfig()
+    health: HealthConfig = HealthConfig()
+
+
+Overrides = dict[str, Any]
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with Cardigan."""
+    folder = resources.files("cardigan") / "recipes"
+    return sorted(path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml"))
+
+
+def recipe_text(name: str) -> str:
+    """The TOML text of the recipe called `name`, or of the file at that path.
+
+    Raises:
+        RecipeError: where there is neither.
+    """
+    if name in recipe_names():
+        return (resources.files("cardigan") / "recipes" / f"{name}.toml").read_text()
+    if Path(name).suffix == ".toml":
+        try:
+            return Path(name).read_text()
+        except OSError as error:
+            raise RecipeError(f"cannot read the recipe {name}: {error.strerror}") from error
+    close = difflib.get_close_matches(name, recipe_names(), 1)
+    hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(recipe_names())}, or a .toml file"
+    raise RecipeError(f"there is no recipe {name!r}: {hint}")
+
+
+def recipe_table(name: str) -> dict[str, Any]:
+    """The recipe's keys, laid over those of its `base` recipe."""
+    try:
+        table = tomllib.loads(recipe_text(name))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"the recipe {name} is not valid TOML: {error}") from error
+    base = table.pop("base", None)
+    return merge(recipe_table(base), table) if base else table
+
+
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it, table by table.
+
+    A table that changes its `name` becomes another kind of thing, so it replaces the old one whole.
+    """
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        same_kind = isinstance(old, dict) and isinstance(value, dict) and value.get("name", old.get("name")) == old.get("name")
+        merged[key] = merge(old, value) if same_kind else value
+    return merged
+
+
+def parse_settings(settings: Iterable[str]) -> Overrides:
+    """The table that `key.sub=value` settings write down; values are TOML, a bare word is a string.
+
+    Raises:
+        RecipeError: where a setting has no `=`.
+    """
+    table: Overrides = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(f"--set {setting!r} is not key=value: write for example --set game.latent.size=32")
+        nested: Any = parse_value(value.strip())
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        table = merge(table, nested)
+    return table
+
+
+def parse_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def build_recipe(table: dict[str, Any]) -> Recipe:
+    """Validate a recipe's table.
+
+    Raises:
+        RecipeError: naming the first key that is unknown, missing, or of the wrong type or value.
+    """
+    try:
+        recipe = Recipe.model_validate(table)
+    except ValidationError as error:
+        raise RecipeError(explain(error)) from error
+    if recipe.batch % recipe.micro_batches:
+        raise RecipeError(f"batch {recipe.batch} cannot be cut into {recipe.micro_batches} equal micro_batches")
+    return recipe
+
+
+def data_options(table: dict[str, Any]) -> DataOptions:
+    """The options under `data`, needed before the rest of a recipe can be fitted to what the data is.
+
+    Raises:
+        RecipeError: naming the first key that is unknown or ill-typed.
+    """
+    try:
+        return DataOptions.model_validate(table)
+    except ValidationError as error:
+        raise RecipeError(explain(error, "data.")) from error
+
+
+def explain(error: ValidationError, prefix: str = "") -> str:
+    """The first complaint of a validation in one line: which key, what is wrong, what was given."""
+    first = error.errors()[0]
+    key = prefix + ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown recipe key {key}: see the keys with `cardigan recipes NAME`"
+    if first["type"] == "missing":
+        return f"the recipe lacks the key {key}: add --set {key}=…"
+    return f"recipe key {key}: {first['msg'].lower()}, not {first['input']!r}"
+
+

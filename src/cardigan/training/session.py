@@ -1,0 +1,196 @@
+"""A training from its first round, or its last checkpoint, to its end: rounds, and looking up between them."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from cardigan.errors import TrainingError
+from cardigan.games import Encoding, Generative
+from cardigan.training.health import ADVICE, Health, diversity, overfit
+from cardigan.training.journal import Journal
+from cardigan.training.pictures import draw, save_picture
+from cardigan.training.progress import Listener, Tick
+from cardigan.training.trainer import Trainer
+
+PREVIEWED = 64
+
+Score = Callable[[], float]
+"""How far the trainer's networks, as they stand, are from the training images; lower is better."""
+
+
+class Interrupted(Exception):
+    """The user asked the training to stop; everything is saved."""
+
+
+@dataclass
+class Session:
+    """Plays a trainer's rounds until its images are used up.
+
+    Attributes:
+        score: what "the best model so far" means, with its name; None keeps the last model.
+    """
+
+    trainer: Trainer
+    listener: Listener
+    score: tuple[str, Score] | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        trainer, log = self.trainer, self.trainer.recipe.log
+        self.health = Health(trainer.recipe.health)
+        self.total = trainer.recipe.images
+        self.next_tick = Interval(self.total, log.ticks)
+        self.next_preview = Interval(self.total, log.previews)
+        self.next_evaluation = Interval(self.total, log.evaluations)
+        self.stopping = False
+        self.last_score: tuple[str, float] | None = None
+        self.scalars: dict[str, float] = {}
+        self.clock = (time.perf_counter(), trainer.images)
+
+    def run(self) -> None:
+        """Train to the end and deploy the model.
+
+        Raises:
+            Interrupted: after Ctrl-C or SIGTERM, with the state saved.
+            TrainingError: when the training cannot go on.
+        """
+        trainer = self.trainer
+        if trainer.rounds == 0 and not trainer.finished:
+            trainer.save()
+        trainer.folder.forget_progress_after(trainer.rounds)
+        self.journal = Journal(trainer.folder, trainer.recipe.log.tensorboard)
+        saved = time.perf_counter()
+        try:
+            with self.interruptible():
+                while not trainer.finished:
+                    self.play()
+                    if self.stopping:
+                        trainer.save()
+                        raise Interrupted
+                    if time.perf_counter() - saved > trainer.recipe.log.checkpoint_seconds:
+                        trainer.save()
+                        saved = time.perf_counter()
+            trainer.save()
+        finally:
+            self.listener.close()
+            self.journal.close()
+        if self.score is None or not trainer.best:
+            trainer.deploy()
+
+    def play(self) -> None:
+        """One round, and whatever falls due after it."""
+        trainer = self.trainer
+        trainer.measuring = self.next_tick.due_within(trainer.images, trainer.recipe.batch)
+        before = trainer.images
+        trainer.play_round()
+        if self.next_tick.passed(before, trainer.images):
+            self.tick()
+        if self.next_preview.passed(before, trainer.images):
+            self.preview()
+        if self.next_evaluation.passed(before, trainer.images):
+            self.evaluate()
+
+    def tick(self) -> None:
+        trainer = self.trainer
+        scalars = trainer.meter.read()
+        if not trainer.is_finite():
+            trainer.roll_back()
+            self.listener.note(
+                f"a value is not finite after {trainer.images:,} images: back to the last checkpoint with half the "
+                f"learning rate (rollback {trainer.rollbacks})"
+            )
+            return
+        scalars |= self.validation()
+        now, images = time.perf_counter(), trainer.images
+        rate = (images - self.clock[1]) / max(now - self.clock[0], 1e-9)
+        self.clock = (now, images)
+        self.scalars = scalars
+        self.journal.write(trainer.rounds, images, scalars, seconds=round(now - self.started, 2))
+        self.listener.tick(Tick(images, self.total, rate, scalars, self.last_score))
+
+    def validation(self) -> dict[str, float]:
+        """Held-out scalars, and how far the discriminator has learnt its training images by heart."""
+        held_out = self.trainer.validate(self.trainer.splits.test)
+        scalars = {f"held-out {name}": value for name, value in held_out.items()}
+        if "fake score" in held_out:
+            train = self.trainer.validate(self.trainer.splits.train)["real score"]
+            scalars["overfit"] = overfit(train, held_out["real score"], held_out["fake score"])
+        return scalars
+
+    def preview(self) -> None:
+        """A picture of the state of play, and the health that it shows."""
+        trainer = self.trainer
+        examples = trainer.preview(PREVIEWED if trainer.record.spec.kind == "images" else 2_000)
+        picture = draw(examples, trainer.record.spec, columns=None if not isinstance(trainer.game, Encoding) else 12)
+        save_picture(picture, trainer.folder.samples / f"{trainer.images:010d}.png")
+        self.journal.picture("samples", picture, trainer.images)
+        readings = dict(self.scalars)
+        if isinstance(trainer.game, Generative) and not isinstance(trainer.game, Encoding):
+            real = trainer.batch_of(trainer.splits.train, min(PREVIEWED, len(trainer.splits.train))).images
+            readings["diversity"] = diversity(examples[:PREVIEWED], real)
+            self.journal.write(trainer.rounds, trainer.images, {"diversity": readings["diversity"]})
+        self.look_after(readings)
+
+    def look_after(self, readings: dict[str, float]) -> None:
+        troubles = self.health.examine(readings)
+        for trouble in troubles:
+            self.listener.note(f"{trouble}: {ADVICE[trouble]}")
+        if fatal := self.health.fatal(troubles):
+            self.trainer.save()
+            self.trainer.deploy()
+            raise TrainingError(f"stopped after {self.trainer.images:,} images: {fatal[0]}: {ADVICE[fatal[0]]}")
+
+    def evaluate(self) -> None:
+        """Score the averaged model, and deploy it if it is the best so far."""
+        trainer = self.trainer
+        if self.score is None:
+            return
+        name, measure = self.score
+        with trainer.average.applied():
+            trainer.game.eval()
+            value = measure()
+            trainer.game.train()
+        self.last_score = (name, value)
+        self.journal.write(trainer.rounds, trainer.images, {name: value})
+        if value < trainer.best.get("score", float("inf")):
+            trainer.best = {"score": value, "images": trainer.images}
+            trainer.deploy()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM let the round end first; elsewhere than in the main thread signals are not ours."""
+
+        def stop(number: int, frame: object) -> None:
+            self.stopping = True
+
+        try:
+            old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:
+            old = {}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """`count` marks spread evenly over `total` images, the last at the end."""
+
+    total: int
+    count: int
+
+    def index(self, images: int) -> int:
+        return min(images, self.total) * self.count // self.total
+
+    def passed(self, before: int, after: int) -> bool:
+        return self.index(after) > self.index(before)
+
+    def due_within(self, images: int, batch: int) -> bool:
+        """Whether the next round may pass a mark (a round may draw more than one batch)."""
+        return self.index(images + 8 * batch) > self.index(images)

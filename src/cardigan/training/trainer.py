@@ -1,0 +1,244 @@
+"""Plays a game: the one loop that every system is trained by.
+
+A round is a generator of moves. The trainer runs it to a move, takes that player's gradients and no other's, steps its
+optimiser, and lets the round go on; with micro-batches it runs several copies of the round in step, so that the
+gradients of their parts add up to those of the whole batch. All randomness of a round is addressed by (seed, round),
+so that a resumed training is the same training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+
+from cardigan.data import Batches, Dataset, Splits
+from cardigan.data.spec import Batch
+from cardigan.errors import TrainingError
+from cardigan.games import Game, Generative, Move
+from cardigan.schedule import value_at
+from cardigan.training.average import WeightAverage
+from cardigan.training.checkpoint import read_checkpoint, save_checkpoint
+from cardigan.training.device import choose_arithmetic, choose_device
+from cardigan.training.meter import Meter
+from cardigan.training.model import ModelConfig, save_model
+from cardigan.training.optimisers import OptimiserConfig, set_learning_rate
+from cardigan.training.randomness import address, generator, seed_everything
+from cardigan.training.run import RunFolder, RunRecord
+
+
+@dataclass
+class Seat:
+    """A player at the table."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    optimiser: optim.Optimizer
+    config: OptimiserConfig
+
+
+class Trainer:
+    """The state of a training, and its rounds.
+
+    Attributes:
+        rounds: rounds played.
+        drawn: batches drawn from the data; `images` of them is the measure of progress.
+        rollbacks: how often a non-finite value has sent the training back; each halves the learning rates.
+    """
+
+    def __init__(self, record: RunRecord, splits: Splits, folder: RunFolder, device: str = "auto") -> None:
+        self.record, self.recipe, self.splits, self.folder = record, record.recipe, splits, folder
+        seed_everything(self.recipe.seed, "initialisation")
+        self.game: Game = self.recipe.game.build(record.spec)
+        self.arithmetic = choose_arithmetic(choose_device(device), self.recipe.precision, self.recipe.batch, self.game)
+        self.arithmetic.place(self.game)
+        self.seats = {id(getattr(self.game, name)): self.seat(name) for name in self.game.players}
+        self.average = WeightAverage(self.recipe.average, {n: getattr(self.game, n) for n in self.game.deployed})
+        self.batches = Batches(
+            splits.train,
+            self.recipe.batch,
+            address(self.recipe.seed, "batches"),
+            flip=self.recipe.data.flip,
+            device=self.arithmetic.device,
+        )
+        self.meter = Meter()
+        self.finite = torch.ones((), dtype=torch.bool, device=self.arithmetic.device)
+        self.measuring = False
+        self.rounds = self.drawn = self.rollbacks = 0
+        self.best: dict[str, Any] = {}
+
+    def seat(self, name: str) -> Seat:
+        if name not in self.recipe.optimiser:
+            raise TrainingError(f"the recipe names no optimiser for the {name}: add --set optimiser.{name}.name=adam")
+        parameters = list(getattr(self.game, name).parameters())
+        config = self.recipe.optimiser[name]
+        return Seat(name, parameters, config.build(parameters), config)
+
+    # ---- progress -------------------------------------------------------------------------------------------------
+
+    @property
+    def images(self) -> int:
+        """Training images shown so far."""
+        return self.drawn * self.recipe.batch
+
+    @property
+    def progress(self) -> float:
+        return min(self.images / self.recipe.images, 1.0)
+
+    @property
+    def finished(self) -> bool:
+        return self.images >= self.recipe.images
+
+    # ---- a round --------------------------------------------------------------------------------------------------
+
+    def play_round(self) -> None:
+        """All moves of one round, then the weight average."""
+        seed_everything(self.recipe.seed, "round", self.rounds, self.rollbacks)
+        self.game.progress, self.game.rounds = self.progress, self.rounds
+        for seat in self.seats.values():
+            set_learning_rate(seat.optimiser, value_at(seat.config.lr, self.progress) * 0.5**self.rollbacks)
+        parts = self.recipe.micro_batches
+        streams = [self.batches.stream(self.drawn, parts=parts, part=i) for i in range(parts)]
+        rounds = [self.game.round(stream) for stream in streams]
+        while seat := self.take_move(rounds):
+            seat.optimiser.step()
+            seat.optimiser.zero_grad(set_to_none=True)
+        fresh = (streams[0].drawn - self.drawn) * self.recipe.batch
+        self.rounds, self.drawn = self.rounds + 1, streams[0].drawn
+        self.average.update(self.images, fresh)
+
+    def take_move(self, rounds: list[Iterator[Move]]) -> Seat | None:
+        """Run every part of the round to its next move and add up the mover's gradients; None at the round's end."""
+        seat = None
+        for part in rounds:
+            with self.arithmetic.autocast():
+                move = next(part, None)
+            if move is not None:
+                seat = self.seats[id(move.player)]
+                (move.loss / len(rounds)).backward(inputs=seat.parameters)
+                self.record_move(seat.name, move)
+        if seat and self.measuring:
+            gradients = [p.grad for p in seat.parameters if p.grad is not None]
+            self.meter.add(f"gradient {seat.name}", nn.utils.get_total_norm(gradients))
+        return seat
+
+    def record_move(self, player: str, move: Move) -> None:
+        self.finite = self.finite & torch.isfinite(move.loss.detach())
+        self.meter.add(player, move.loss)
+        self.meter.add_all(move.log)
+
+    # ---- looking up -----------------------------------------------------------------------------------------------
+
+    def is_finite(self) -> bool:
+        """True while every loss so far and every weight now is finite. Waits for the device."""
+        weights = [p.detach().sum() for seat in self.seats.values() for p in seat.parameters]
+        return bool(self.finite & torch.isfinite(torch.stack(weights)).all())
+
+    @torch.no_grad()
+    def validate(self, dataset: Dataset, examples: int = 256) -> dict[str, float]:
+        """The game's validation on the first examples of a split, with the live weights."""
+        seed_everything(self.recipe.seed, "validation", self.rounds)
+        batch = self.batch_of(dataset, min(examples, len(dataset)))
+        self.game.eval()
+        with self.arithmetic.autocast():
+            values = self.game.validate(batch)
+        self.game.train()
+        return {name: value.float().item() for name, value in values.items()}
+
+    def batch_of(self, dataset: Dataset, n: int) -> Batch:
+        indices = torch.arange(n)
+        labels = dataset.labels(indices)
+        device = self.arithmetic.device
+        return Batch(dataset.images(indices).to(device), None if labels is None else labels.to(device))
+
+    @torch.no_grad()
+    def preview(self, n: int) -> Tensor:
+        """The game's own picture of the state of play, with the averaged weights and the same latents each time."""
+        seed_everything(self.recipe.seed, "preview")
+        images = self.batch_of(self.splits.test, min(n, len(self.splits.test))).images
+        latents = torch.zeros(n, 0, device=images.device)
+        if isinstance(self.game, Generative):
+            latents = self.game.draw_latents(len(images), generator(self.recipe.seed, "preview"), like=images)
+        with self.average.applied(), self.arithmetic.autocast():
+            self.game.eval()
+            picture = self.game.preview(images, latents).float()
+            self.game.train()
+        return picture
+
+    # ---- keeping --------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write a checkpoint, unless something in it is not finite."""
+        if not self.is_finite():
+            return
+        state = {
+            "rounds": self.rounds,
+            "drawn": self.drawn,
+            "rollbacks": self.rollbacks,
+            "best": self.best,
+            "data": self.record.digest,
+            "game": self.game.state_dict(),
+            "average": self.average.state_dict(),
+            "optimisers": {seat.name: seat.optimiser.state_dict() for seat in self.seats.values()},
+        }
+        save_checkpoint(self.folder.checkpoints, state)
+
+    def restore(self) -> None:
+        """Go back to the newest checkpoint; a training without one starts again.
+
+        Raises:
+            RunError: where the checkpoint is damaged.
+            TrainingError: where it belongs to other networks or other data.
+        """
+        path = self.folder.newest_checkpoint()
+        if path is None:
+            return
+        state = read_checkpoint(path)
+        if state["data"] != self.record.digest:
+            raise TrainingError(f"{path} was trained on other data: give the same DATA, or start a new run")
+        try:
+            self.game.load_state_dict(state["game"])
+            self.average.load_state_dict(state["average"])
+            for seat in self.seats.values():
+                seat.optimiser.load_state_dict(state["optimisers"][seat.name])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise TrainingError(f"{path} does not fit this run's recipe: resume with the recipe it began with") from error
+        self.rounds, self.drawn, self.best = state["rounds"], state["drawn"], state["best"]
+        self.rollbacks = max(self.rollbacks, state["rollbacks"])
+        self.finite.fill_(True)
+
+    def roll_back(self) -> None:
+        """After a non-finite value: the last checkpoint, other draws, half the learning rates.
+
+        Raises:
+            TrainingError: when the recipe's number of rollbacks is used up.
+        """
+        if self.rollbacks >= self.recipe.health.rollbacks:
+            raise TrainingError(
+                f"a loss or weight was not finite again after {self.rollbacks} rollbacks: "
+                "lower the learning rates, or use --set precision=float32"
+            )
+        self.rollbacks += 1
+        self.meter = Meter()
+        if self.folder.newest_checkpoint() is None:
+            raise TrainingError("the first loss is already not finite: check the data with `cardigan data`")
+        self.restore()
+
+    def model_config(self) -> ModelConfig:
+        """What the model folder says of the networks as they stand."""
+        return ModelConfig(
+            recipe=self.recipe.recipe,
+            data=self.record.data,
+            spec=self.record.spec,
+            game=self.recipe.game,
+            images=self.images,
+            averaged=self.recipe.average.half_life > 0,
+        )
+
+    def deploy(self) -> None:
+        """Write the model folder, with the averaged weights."""
+        with self.average.applied():
+            save_model(self.folder.model, self.model_config(), self.game)
