@@ -20,6 +20,7 @@ from cardigan.networks import (
     spectral_norm,
 )
 from cardigan.networks.layers import ConditionalBatchNorm2d, ConvDown2d, Maxout, UpConv2d, centre, stages
+from cardigan.networks.norm_free import ACTIVATION_GAIN, Block
 
 
 @pytest.fixture(autouse=True)
@@ -201,13 +202,14 @@ def test_norm_free_networks_start_well_scaled(shape, blocks):
 
 def test_norm_free_blocks_start_as_the_identity():
     network = NormFreeDiscriminatorConfig(width=32, blocks=2).build((1, 8, 8))
-    bare = NormFreeDiscriminatorConfig(width=32, blocks=1).build((1, 8, 8))
-    kept = {name: tensor for name, tensor in network.body[-1].state_dict().items()}
-    bare.body[-1].load_state_dict(kept)
-    for source, target in ((network.body[1], bare.body[1]), (network.body[4], bare.body[3])):
-        target.load_state_dict(source.state_dict())
-    x = torch.randn(2, 1, 8, 8)
-    torch.testing.assert_close(bare.features(x), network.features(x))
+    blocks = [layer for layer in network.body if isinstance(layer, Block)]
+    assert len(blocks) == 4
+    for block in blocks:
+        x = torch.randn(2, block.enter.in_channels, 8, 8)
+        assert torch.equal(block(x), x)
+        assert block.mix.weight.std().item() == pytest.approx(
+            ACTIVATION_GAIN * len(blocks) ** -0.25 / block.mix.weight[0].numel() ** 0.5, rel=0.05
+        )
 
 
 def test_norm_free_groups_must_divide():

@@ -253,7 +253,12 @@ def test_settings_are_chosen_by_name():
     generator = TypeAdapter(GeneratorConfig).validate_python({"name": "norm-free", "width": 32})
     assert generator == NormFreeGeneratorConfig(width=32)
     discriminator = TypeAdapter(DiscriminatorConfig).validate_python(
-        {"name": "mlp", "widths": [240, 240], "activation": "maxout", "initialisation": {"name": "uniform", "bound": 0.005}}
+        {
+            "name": "mlp",
+            "widths": [240, 240],
+            "activation": "maxout",
+            "initialisation": {"name": "uniform", "bound": 0.005},
+        }
     )
     assert discriminator == MLPDiscriminatorConfig(
         widths=(240, 240), activation="maxout", initialisation=UniformInit(bound=0.005)

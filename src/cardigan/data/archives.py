@@ -14,16 +14,16 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from cardigan.data.cache import cache_folder
 from cardigan.data.decode import Unreadable
 from cardigan.data.sources import LARGEST_FILE, Member, escapes
 from cardigan.errors import DataError
 
-COMPRESSIONS: dict[bytes, Callable[[Path], IO[bytes]]] = {
+COMPRESSIONS: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ": lzma.open,
@@ -98,48 +98,45 @@ def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[],
 
 def tar_members(path: Path, stack: ExitStack, where: str = "", split: str | None = None) -> list[Member]:
     """The files of a tar archive; a compressed one is first unpacked as a whole into a nameless temporary file."""
-    file, cut = _plain_tar(path, stack)
-    members, lock = [], threading.Lock()
+    file, lock, members, end = _plain_tar(path, stack), threading.Lock(), [], 0
     try:
-        archive = stack.enter_context(tarfile.TarFile(fileobj=file))
-        for info in archive:
+        for info in stack.enter_context(tarfile.TarFile(fileobj=file)):
+            end = info.offset_data + -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
             if not info.isdir():
                 load = _tar_reader(file, lock, info)
                 members.append(Member(info.name, load, where, split, _tar_refusal(info)))
+        file.seek(end)
+        whole = len(file.read(tarfile.BLOCKSIZE)) == tarfile.BLOCKSIZE  # the mark of the end
     except (tarfile.TarError, EOFError) as error:
         if not members:
             raise DataError(f"{path} is a damaged tar archive: get or pack it again") from error
-        cut = True
-    if cut:
-        members.append(Member(path.name, lambda: b"", bad="the archive is cut short"))
-    return members
+        whole = False
+    return members if whole else [*members, Member(path.name, lambda: b"", bad="the archive is cut short")]
 
 
-def _plain_tar(path: Path, stack: ExitStack) -> tuple[IO[bytes], bool]:
+def _plain_tar(path: Path, stack: ExitStack) -> IO[bytes]:
     file = stack.enter_context(path.open("rb"))
     opener = next((o for magic, o in COMPRESSIONS.items() if file.peek(8).startswith(magic)), None)
     if opener is None:
-        return file, False
+        return file
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
         plain = tempfile.TemporaryFile(dir=cache_folder())  # noqa: SIM115 (the stack closes it)
         stack.enter_context(plain)
+        with opener(path) as packed:
+            for chunk in _chunks(packed):
+                plain.write(chunk)
+        plain.seek(0)
     except OSError as error:
         raise unwritable(error, cache_folder()) from error
-    with opener(path) as packed:
-        while True:
-            try:
-                chunk = packed.read(1 << 20)
-            except BROKEN_STREAM:
-                return plain, True
-            if not chunk:
-                break
-            try:
-                plain.write(chunk)
-            except OSError as error:
-                raise unwritable(error, cache_folder()) from error
-    plain.flush()
-    return plain, False
+    return plain
+
+
+def _chunks(packed: Any) -> Iterator[bytes]:
+    """What can be unpacked of a stream, up to where it is broken or ends."""
+    with suppress(*BROKEN_STREAM):
+        while chunk := packed.read1(1 << 20):
+            yield chunk
 
 
 def _tar_refusal(info: tarfile.TarInfo) -> str | None:

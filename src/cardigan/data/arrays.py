@@ -1,8 +1,8 @@
 """Images in array files: idx(.gz), npy, npz, CIFAR-10 batches and parquet. All are read a few rows at a time.
 
 Numbers become pixels by one rule for the whole source. uint8 and uint16 are taken as they are, and false and
-true are black and white. Other whole numbers must lie in 0..255 (kept at 8 bits) or 0..65535 (16 bits). Real numbers must
-lie in [0, 1], [-1, 1] or [0, 255], the first that holds them all, and are kept at 8 bits.
+true are black and white. Other whole numbers must lie in 0..255 (kept at 8 bits) or 0..65535 (16 bits). Real numbers
+must lie in [0, 1], [-1, 1] or [0, 255], the first that holds them all, and are kept at 8 bits.
 
 In four axes the shorter of the second and the last is the channels, the last if they are equal.
 """
@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,13 +161,11 @@ def idx_file(path: Path, split: Split | None = None, labels: Path | None = None)
     """An idx or idx.gz file, by LeCun's definition: 0 0 type axes, the lengths, the numbers, all big-endian."""
 
     def start(skip: int) -> IO[bytes]:
-        stream = gzip.open(path) if packed else path.open("rb")
+        stream: IO[bytes] = open_plain_or_gz(path)
         stream.read(skip)
         return stream
 
     try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
         with start(0) as stream:
             magic = stream.read(4)
             shape = tuple(int(n) for n in np.frombuffer(stream.read(4 * magic[3]), ">u4"))
@@ -177,6 +175,13 @@ def idx_file(path: Path, split: Split | None = None, labels: Path | None = None)
         raise DataError(f"{path} is not an idx file")
     beside = read_labels(idx_file(labels)) if labels else None
     return ArrayFile(path.name, shape, np.dtype(IDX_TYPES[magic[2]]), partial(start, 4 + 4 * len(shape)), split, beside)
+
+
+def open_plain_or_gz(path: Path) -> Any:
+    """A file's content, unpacked if it is gzip by its first bytes."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return (gzip.open if packed else open)(path, "rb")
 
 
 def npy_file(name: str, start: Callable[[], IO[bytes]], split: Split | None = None) -> ArrayFile:

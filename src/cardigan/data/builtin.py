@@ -20,13 +20,13 @@ from cardigan.data.spec import DataSpec
 def digits() -> Splits:
     """The 1,797 handwritten digits of scikit-learn: grey 8x8, their 17 levels spread over 0..255.
 
-    The test split is every fifth image of each class, in the order of the set (357 images).
+    The test split is every fifth image of each class, in the order of the set (355 images).
     """
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    pixels = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-    labels = bunch.target.astype(np.int64)
+    images, labels = load_digits(return_X_y=True)
+    pixels = np.round(np.asarray(images) * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+    labels = np.asarray(labels).astype(np.int64)
     place = np.zeros_like(labels)  # of each image within its class
     for c in range(10):
         place[labels == c] = np.arange((labels == c).sum())

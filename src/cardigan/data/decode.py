@@ -28,10 +28,11 @@ SUFFIXES = frozenset(
     }
 )
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
+MAGICS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"RIFF")
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
 MODES = {1: "grey", 3: "RGB", 4: "RGBA"}
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Pixels = NDArray[np.unsignedinteger]
 
 
 class Unreadable(Exception):
@@ -100,7 +101,7 @@ def _opened(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise Unreadable("empty file" if not data else f"not an image: it begins with {data[:8]!r}") from error
+        raise Unreadable(_unidentified(data)) from error
     except Exception as error:
         raise Unreadable(_reason(error)) from error
     if image.width * image.height > MOST_PIXELS:
@@ -108,6 +109,12 @@ def _opened(data: bytes) -> Image.Image:
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # MPO: a photograph with its preview
         raise Unreadable(f"animated or of several pages: {getattr(image, 'n_frames', 2)} frames")
     return image
+
+
+def _unidentified(data: bytes) -> str:
+    if not data:
+        return "empty file"
+    return "damaged header" if data.startswith(MAGICS) else f"not an image: it begins with {data[:8]!r}"
 
 
 def _target_mode(image: Image.Image) -> str:

@@ -113,6 +113,11 @@ class Tally:
         return [[self.names[i] for i in (original, *others)] for original, others in self.copies.items()]
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """Such as "1 image" or "2 images"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def shortened(items: Iterable[str], most: int = 3) -> str:
     """The first few of a list, and how many more there are."""
     every = list(items)

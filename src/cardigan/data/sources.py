@@ -94,7 +94,7 @@ def from_members(name: str, kind: str, members: Iterable[Member]) -> Source:
     * If every image lies in a folder and there are two or more folders, they are the classes; ``x.cls`` beside
       ``x.jpg`` (WebDataset) comes before that.
     """
-    visible = [m for m in members if not _hidden(m.path)]
+    visible = [m for m in members if m.bad or not _hidden(m.path)]
     bad = [Example(m.name, _refusing(m.bad)) for m in visible if m.bad]
     sound = sorted((m for m in visible if not m.bad), key=lambda m: m.name)
     images = [m for m in sound if PurePosixPath(m.path).suffix.lower() in SUFFIXES]
@@ -103,7 +103,7 @@ def from_members(name: str, kind: str, members: Iterable[Member]) -> Source:
     kept, notes = _splits(images)
     labels = _labels(kept, written)
     if any(labels) and not all(labels):
-        notes.append(f"{sum(not label for label in labels)} images have no class, so the classes are not used")
+        notes.append(f"{sum(not label for label in labels)} of the images have no class, so the classes are not used")
     classes = tuple(sorted({label for label in labels if label}, key=natural)) if all(labels) else ()
     if len(classes) < 2:
         classes, labels = (), [None] * len(kept)
@@ -150,7 +150,7 @@ def _splits(images: list[Member]) -> tuple[list[Placed], list[str]]:
         role = "join neither train nor test" if found["test"] else "are the test split"
         notes.append(f"the {found['val']} images of the validation split {role}")
     if found[None]:
-        notes.append(f"{found[None]} images outside train and test are left out")
+        notes.append(f"left out: {found[None]} of the images, which lie outside train and test")
     placed: list[Placed] = [
         (m, sides[top], p[(0 if m.split else 1) : -1])
         for m, p, top in zip(images, parts, tops, strict=True)

@@ -38,7 +38,7 @@ from cardigan.config import Config
 from cardigan.data.archives import unwritable
 from cardigan.data.formats import listing, open_source
 from cardigan.data.options import DataOptions
-from cardigan.data.reading import Met, Reading, Tally, problems_in_words, refuse_unsuitable, shortened
+from cardigan.data.reading import Met, Reading, Tally, counted, problems_in_words, refuse_unsuitable, shortened
 from cardigan.data.sources import Source
 from cardigan.errors import DataError
 
@@ -100,7 +100,7 @@ def pack(path: Path, options: DataOptions, cache: Path, progress: Progress | Non
 
 
 def key(path: Path, options: DataOptions) -> str:
-    """A name that changes with the source's place and files, the options that change pixels or splits, and the format."""
+    """A name that changes with the source's place and files, the options and the format."""
     if not path.exists():
         raise DataError(f"{path} does not exist")
     chosen = options.model_dump(mode="json", exclude={"flip"})
@@ -352,13 +352,15 @@ def _digests(shape: tuple[int, ...], contents: bytearray, labels: NDArray, split
 def _notes(source: Source, tally: Tally, splits: NDArray) -> list[str]:
     notes = list(source.notes)
     if tally.problems:
-        notes.append(f"{len(tally.problems)} unreadable images are left out: {problems_in_words(tally.problems)}")
+        notes.append(
+            f"left out: {counted(len(tally.problems), 'unreadable image')}: {problems_in_words(tally.problems)}"
+        )
     if copies := sum(map(len, tally.copies.values())):
         pairs = shortened(f"{others[0]} = {original}" for original, *others in tally.duplicates)
-        notes.append(f"{copies} images are exact copies of others: {pairs}")
+        notes.append(f"found {counted(copies, 'exact copy', 'exact copies')}: {pairs}")
     straddling = sum(splits[i] != splits[original] for original, others in tally.copies.items() for i in others)
     if straddling:
-        notes.append(f"{straddling} of the copies lie in the other split, so test images were seen in training")
+        notes.append(f"{straddling} of the copies in the other split: the test images are not all unseen")
     if source.ignored:
-        notes.append(f"{len(source.ignored)} other files are ignored: {shortened(source.ignored)}")
+        notes.append(f"ignored: {counted(len(source.ignored), 'other file')}: {shortened(source.ignored)}")
     return notes

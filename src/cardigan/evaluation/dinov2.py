@@ -52,5 +52,5 @@ def dinov2_features(where: str, device: str | torch.device = "cpu") -> NetworkFe
         raise RunError(f"no DINOv2 weights at '{where}': give a local folder or a hub id you can reach") from error
     if getattr(model.config, "model_type", None) != "dinov2":
         raise RunError(f"'{where}' is not a DINOv2 model: give facebook/dinov2-large or a folder of its weights")
-    details: dict[str, str | float] = {"weights": where, "resize": "224x224 bicubic, antialiased"}
+    details: dict[str, str | int | float] = {"weights": where, "resize": "224x224 bicubic, antialiased"}
     return NetworkFeatures("dinov2", DinoV2(model), int(model.config.hidden_size), details, device)

@@ -30,7 +30,7 @@ class Features(Protocol):
     name: str
     digest: str
     dimensions: int
-    details: dict[str, str | float]
+    details: dict[str, str | int | float]
 
     def __call__(self, images: Tensor, /) -> Tensor:
         """float32 (n, c, h, w) to float64 (n, d), on the CPU."""
@@ -60,7 +60,7 @@ class NetworkFeatures:
         name: str,
         network: nn.Module,
         dimensions: int,
-        details: dict[str, str | float] | None = None,
+        details: dict[str, str | int | float] | None = None,
         device: str | torch.device = "cpu",
         digest: str | None = None,
     ) -> None:
@@ -85,7 +85,7 @@ class IdentityFeatures:
 
     def __init__(self, dimensions: int) -> None:
         self.dimensions = dimensions
-        self.details: dict[str, str | float] = {}
+        self.details: dict[str, str | int | float] = {}
 
     def __call__(self, images: Tensor, /) -> Tensor:
         """float32 (n, c, h, w) to float64 (n, c·h·w)."""

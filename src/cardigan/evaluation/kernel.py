@@ -29,10 +29,10 @@ def kernel_distance_blocks(
     """The unbiased estimate on disjoint random subsets of at most ``size``; their mean ± s.e. is KID's usual report.
 
     Disjoint, so that the subsets are independent and their standard error means what it says. A set too small for
-    four such subsets is cut into four.
+    ten such subsets is cut into ten.
     """
     n = min(len(x), len(y))
-    size = max(2, min(size, n // 4))
+    size = max(2, min(size, n // 10))
     x, y = shuffled(x, seed), shuffled(y, seed + 1)
     return [kernel_distance(x[i : i + size], y[i : i + size]) for i in range(0, n - size + 1, size)]
 

@@ -59,7 +59,7 @@ def kernel(bench: Bench) -> Iterator[Result]:
     fake, real, held = bench.pairs(features)
     value = kernel_distance(fake, real)
     blocks = kernel_distance_blocks(fake, real, seed=bench.seed)
-    size = max(2, min(1000, len(fake) // 4))
+    size = max(2, min(1000, len(fake) // 10))
     yield bench.result(
         "KD",
         value,
@@ -253,7 +253,7 @@ def similarity(bench: Bench) -> Iterator[Result]:
         float(pairs(bench.reference).mean()),
         "target",
         meaning="likeness of two samples" + (" of one class" if classify else "") + "; higher is less diverse",
-        floor="two reals",
+        floor="a pair of reals",
         interval="normal, over pairs",
         scales=scales(bench.test.spec.height, bench.test.spec.width),
     )

@@ -54,7 +54,7 @@ class Modes:
     def recovered_interval(self) -> tuple[float, float]:
         """95 % interval of the recovered modes: a mode with c samples stays empty with probability e^-c next time."""
         empty = torch.exp(-self.counts[self.counts > 0].double())
-        low, high = normal_interval(self.recovered, sqrt(float((empty * (1 - empty)).sum())))
+        low, high = normal_interval(float(self.recovered), sqrt(float((empty * (1 - empty)).sum())))
         return max(low, 0.0), min(high, float(self.total))
 
     def reverse_kl_interval(self) -> tuple[float, float]:

@@ -34,10 +34,10 @@ class Result:
     better: Better
     protocol: Mapping[str, Any]
 
-    def line(self) -> str:
+    def line(self, width: int = 20) -> str:
         """Name, value, interval and meaning in one line."""
         interval = f"[{_number(self.low)}, {_number(self.high)}]"
-        return f"{self.metric:<20} {_number(self.value):>9} {interval:<22} {self.meaning()}"
+        return f"{self.metric:<{width}} {_number(self.value):>9} {interval:<20} {self.meaning()}"
 
     def meaning(self) -> str:
         """What the number says to a person."""
@@ -68,8 +68,9 @@ class Evaluation:
 
     def lines(self) -> list[str]:
         """A table for people: one line a metric, then the notes."""
-        header = f"{'metric':<20} {'value':>9} {'95 % interval':<22} meaning"
-        return [header, *(result.line() for result in self.results), *(f"note: {note}" for note in self.notes)]
+        width = max([len("metric"), *(len(result.metric) for result in self.results)])
+        header = f"{'metric':<{width}} {'value':>9} {'95 % interval':<20} meaning"
+        return [header, *(result.line(width) for result in self.results), *(f"note: {note}" for note in self.notes)]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

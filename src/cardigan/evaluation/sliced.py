@@ -61,9 +61,7 @@ def _expand(coarse: Tensor, like: Tensor) -> Tensor:
     return _blur(sparse, gain=4.0)
 
 
-def laplacian_pyramid(
-    images: Float[Tensor, "n c h w"], count: int | None = None
-) -> list[Float[Tensor, "n c height width"]]:
+def laplacian_pyramid(images: Float[Tensor, "n c h w"], count: int | None = None) -> list[Float[Tensor, "n c _ _"]]:
     """Band-pass images, fine to coarse; the last is the low-pass rest (Burt & Adelson 1983, 5x5 binomial, mirrored).
 
     Args:
@@ -77,7 +75,7 @@ def laplacian_pyramid(
     return [*pyramid, images]
 
 
-def reconstruct(pyramid: list[Float[Tensor, "n c height width"]]) -> Float[Tensor, "n c h w"]:
+def reconstruct(pyramid: list[Float[Tensor, "n c _ _"]]) -> Float[Tensor, "n c h w"]:
     """The images of which `laplacian_pyramid` made the levels."""
     images = pyramid[-1]
     for band in reversed(pyramid[:-1]):

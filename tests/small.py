@@ -1,0 +1,98 @@
+"""Small games on small data, for tests of what is common to all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cardigan.data import Dataset, DataSpec, Splits
+from cardigan.training.recipe import Recipe, build_recipe, merge
+from cardigan.training.run import RunFolder, RunRecord
+from cardigan.training.trainer import Trainer
+
+ADAM = {"name": "adam", "lr": 1e-3, "beta1": 0.5}
+GENERATOR = {"name": "mlp", "widths": [24]}
+DISCRIMINATOR = {"name": "mlp", "widths": [24]}
+CONV = {"name": "dcgan", "width": 4}
+
+GAMES: dict[str, dict[str, Any]] = {
+    "autoencoder": {
+        "game": {"name": "autoencoder", "code": 4, "encoder": DISCRIMINATOR, "decoder": GENERATOR, "corruption": 0.2},
+        "optimiser": {"autoencoder": ADAM},
+    },
+    "vae": {
+        "game": {"name": "vae", "latent": 4, "encoder": DISCRIMINATOR, "decoder": GENERATOR},
+        "optimiser": {"autoencoder": {"name": "adagrad"}},
+    },
+    "gan": {
+        "game": {
+            "name": "gan",
+            "objective": "relativistic",
+            "conditional": True,
+            "r1": {"start": 1.0, "end": 0.1},
+            "r2": 1.0,
+            "penalty_interval": 2,
+            "latent": {"size": 8},
+            "generator": CONV,
+            "discriminator": {**CONV, "normalisation": "spectral"},
+        },
+        "optimiser": {"generator": {**ADAM, "lr": {"start": 1e-3, "end": 0}}, "discriminator": ADAM},
+    },
+    "wgan": {
+        "game": {"name": "wgan", "critic_steps": 2, "latent": {"size": 8}, "generator": CONV, "critic": CONV},
+        "optimiser": {"generator": {"name": "rmsprop"}, "critic": {"name": "rmsprop"}},
+    },
+}
+
+
+def small_recipe(kind: str = "gan", /, **changes: Any) -> Recipe:
+    table = {"recipe": f"small-{kind}", "batch": 16, "images": 160, **GAMES[kind]}
+    return build_recipe(merge(table, changes))
+
+
+def small_splits(channels: int = 1, side: int = 8, count: int = 96) -> Splits:
+    """Soft blobs on black, in two classes by brightness."""
+    spec = DataSpec(channels=channels, height=side, width=side, classes=("dim", "bright"))
+    stream = torch.Generator().manual_seed(7)
+    centres = torch.rand(count, 2, generator=stream) * side
+    axis = torch.arange(side).float()
+    rows, columns = (axis[None, :, None] - centres[:, :1, None]), (axis[None, None, :] - centres[:, 1:, None])
+    labels = torch.arange(count) % 2
+    peak = torch.where(labels == 1, 255.0, 128.0)[:, None, None]
+    pixels = (peak * torch.exp(-(rows.square() + columns.square()) / 4)).to(torch.uint8)[:, None].repeat(1, channels, 1, 1)
+    half = count * 2 // 3
+
+    def split(name: str, part: slice) -> Dataset:
+        return Dataset("blobs", name, spec, pixels[part].contiguous(), f"blobs-{name}-{count}", labels=labels[part])
+
+    return Splits(split("train", slice(0, half)), split("test", slice(half, count)))
+
+
+def small_trainer(folder: Path, kind: str = "gan", /, splits: Splits | None = None, **changes: Any) -> Trainer:
+    splits = splits or small_splits()
+    recipe = small_recipe(kind, **{"precision": "float32", **changes})
+    run = RunFolder(folder)
+    record = RunRecord(data="blobs", digest=splits.train.digest, spec=splits.train.spec, recipe=recipe)
+    run.create(record)
+    return Trainer(record, splits, run, "cpu")
+
+
+def play(trainer: Trainer, rounds: int) -> Trainer:
+    for _ in range(rounds):
+        trainer.play_round()
+    return trainer
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """Everything that training changes: live weights, buffers and the average."""
+    live = {f"live {key}": value for key, value in trainer.game.state_dict().items()}
+    average = {f"average {key}": value for key, value in trainer.average.state_dict().items()}
+    return {key: value.clone() for key, value in (live | average).items()}
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    different = [key for key in first if not torch.equal(first[key], second[key])]
+    assert not different

@@ -1,0 +1,292 @@
+"""The whole verb: from images to numbers with their protocol."""
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from cardigan.data.spec import DataSpec
+from cardigan.errors import DataError, RecipeError, RunError
+from cardigan.evaluation import METRICS, Evaluation, FrechetScore, FromDataset, RandomFeatures, Result, evaluate
+from cardigan.evaluation import classifier as classifier_module
+from cardigan.evaluation.sources import Remembered
+
+
+class Held:
+    """A dataset in memory."""
+
+    def __init__(
+        self, images: Tensor, labels: Tensor | None, split: str, kind: str = "images", modes: object = None
+    ) -> None:
+        self.name, self.split, self.digest, self.known_modes = "held", split, f"{split}-{len(images)}", modes
+        self.data, self.targets = images, labels
+        channels, height, width = images.shape[1:]
+        classes = () if labels is None else tuple(map(str, range(int(labels.max()) + 1)))
+        self.spec = DataSpec(channels=channels, height=height, width=width, kind=kind, classes=classes)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def images(self, indices: Tensor, /) -> Tensor:
+        return self.data[indices]
+
+    def labels(self, indices: Tensor, /) -> Tensor | None:
+        return None if self.targets is None else self.targets[indices]
+
+
+class Endless:
+    """A model that never ends: a function of the index."""
+
+    size = None
+    name = "model"
+
+    def __init__(self, data: Held, noise: float = 0.0) -> None:
+        self.data, self.noise, self.spec = data, noise, data.spec
+
+    def images(self, start: int, count: int, /) -> Tensor:
+        indices = torch.arange(start, start + count)
+        images = self.data.images(indices * 7919 % len(self.data))
+        wave = torch.sin(indices.float() * 12.9898)[:, None, None, None] * torch.sin(
+            torch.arange(images[0].numel()) * 78.2
+        )
+        return (images + self.noise * wave[:, 0, 0].reshape(images.shape)).clamp(-4, 4)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Held, Held]:
+    bunch = load_digits()
+    images = torch.from_numpy(bunch.images).float()[:, None] / 8 - 1
+    labels = torch.from_numpy(bunch.target).long()
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    images, labels = images[order], labels[order]
+    return Held(images[360:], labels[360:], "train"), Held(images[:360], labels[:360], "test")
+
+
+@pytest.fixture(scope="module")
+def quick() -> pytest.MonkeyPatch:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier_module, "_epochs", lambda examples: 10)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, quick: pytest.MonkeyPatch) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def judged(digits: tuple[Held, Held], folder: Path) -> dict[float, Evaluation]:
+    train, test = digits
+    return {noise: evaluate(Endless(train, noise), test, train=train, cache=folder) for noise in (0.0, 0.5)}
+
+
+def test_default_evaluation_of_digits(judged: dict[float, Evaluation]):
+    names = [result.metric for result in judged[0.5].results]
+    assert names == [
+        "FD(classifier)", "FD(random)", "FD∞(classifier)", "KD(classifier)", "precision(classifier)",
+        "recall(classifier)", "density(classifier)", "coverage(classifier)", "modes", "reverse KL", "SWD", "MS-SSIM",
+        "C_T(classifier)", "AuthPct(classifier)",
+    ]  # fmt: skip
+    for result in judged[0.5].results:
+        assert math.isfinite(result.value), result.metric
+        assert result.low <= result.value <= result.high
+        assert result.floor is not None
+        assert math.isfinite(result.floor)
+
+
+def test_worse_images_score_worse(judged: dict[float, Evaluation]):
+    good, bad = judged[0.0], judged[0.5]
+    for result in good.results:
+        other = bad[result.metric].value
+        if result.better == "lower" and result.metric != "reverse KL":
+            assert result.value < other, result.metric
+        if result.metric.startswith(("density", "coverage")):
+            assert result.value > other
+    assert good["FD(classifier)"].value < 3 * good["FD(classifier)"].floor
+    assert good["AuthPct(classifier)"].value < 5
+    assert good["C_T(classifier)"].value < -5
+    assert good["modes"].value == 10
+
+
+def test_protocol_says_everything(judged: dict[float, Evaluation]):
+    result = judged[0.5]["FD(classifier)"]
+    protocol = result.protocol
+    assert protocol["samples"] == protocol["reference"]["count"] == 898
+    assert protocol["reference"]["digest"] == "test-360"
+    assert "half of test + train" in protocol["reference"]["drawn"]
+    assert protocol["features"]["name"] == "classifier"
+    assert protocol["features"]["test accuracy"] > 0.9
+    assert len(protocol["features"]["digest"]) == 16
+    assert protocol["seed"] == 0
+    assert "jackknife" in protocol["interval"]
+    assert "features" not in judged[0.5]["SWD"].protocol
+
+
+def test_table_is_for_people(judged: dict[float, Evaluation]):
+    text = str(judged[0.5])
+    assert "real against real scores" in text
+    assert "lower is better" in text
+    assert "best when equal" in text
+    assert text.count("\n") == len(judged[0.5].results) + len(judged[0.5].notes)
+
+
+def test_json_round_trip(judged: dict[float, Evaluation]):
+    evaluation = judged[0.5]
+    odd = Result("odd", math.nan, -math.inf, math.inf, None, "lower", {"x": math.inf})
+    text = Evaluation((*evaluation.results, odd), evaluation.notes).to_json()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    back = Evaluation.from_json(text)
+    assert back.results[:-1] == evaluation.results
+    assert back.notes == evaluation.notes
+    assert math.isnan(back["odd"].value)
+    assert back["odd"].low == -math.inf
+    for broken in ("", "{}", "[]", text[:-20], text.replace('"format": 1', '"format": 99')):
+        with pytest.raises(RunError):
+            Evaluation.from_json(broken)
+    with pytest.raises(KeyError, match="FID"):
+        evaluation["FID"]
+
+
+def test_evaluation_is_a_function_of_its_arguments(digits: tuple[Held, Held], folder: Path):
+    train, test = digits
+    state = torch.random.get_rng_state()
+    names = ["fd", "fd-infinity", "kid", "swd", "ms-ssim", "c_t"]
+    first, again = (evaluate(Endless(train, 0.3), test, train=train, metrics=names, cache=folder) for _ in range(2))
+    assert first == again
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_two_sets_of_unlabelled_pictures(digits: tuple[Held, Held]):
+    train, test = (Held(part.data, None, part.split) for part in digits)
+    evaluation = evaluate(FromDataset(test), train)
+    assert evaluation.results[0].metric == "FD(random)"
+    assert evaluation.results[0].protocol["samples"] == 360
+    assert any("no training split" in note for note in evaluation.notes)
+    assert any("fewer than ten times" in note for note in evaluation.notes)
+    assert evaluation.results[0].value < 2 * evaluation.results[0].floor
+
+
+def test_large_reference_split_is_used_as_it_is(digits: tuple[Held, Held], folder: Path):
+    train, test = digits
+    evaluation = evaluate(
+        Endless(train), test, train=train, metrics=["fd"], samples=300, features="random", cache=folder
+    )
+    assert [result.metric for result in evaluation.results] == ["FD(random)"]
+    assert evaluation.results[0].protocol["reference"]["count"] == 300
+    assert "test split; floor" in evaluation.results[0].protocol["reference"]["drawn"]
+
+
+def ring(n: int, seed: int, modes: object) -> Held:
+    generator = torch.Generator().manual_seed(seed)
+    which = torch.randint(8, (n,), generator=generator)
+    points = modes.centres[which] + modes.deviation * torch.randn(n, 2, generator=generator)
+    return Held(points[..., None, None], None, f"part {seed}", kind="points", modes=modes)
+
+
+def test_points_are_measured_as_they_are():
+    angles = torch.arange(8) * math.tau / 8
+    modes = SimpleNamespace(centres=torch.stack([angles.cos(), angles.sin()], 1), deviation=0.05)
+    train, test = ring(4000, 0, modes), ring(4000, 1, modes)
+    evaluation = evaluate(FromDataset(ring(3000, 2, modes)), test, train=train)
+    assert [r.metric for r in evaluation.results] == [
+        "high quality", "modes", "reverse KL", "EMD", "FD(identity)", "C_T(identity)", "AuthPct(identity)",
+    ]  # fmt: skip
+    quality = evaluation["high quality"]
+    assert quality.value == pytest.approx(quality.floor, abs=0.01)
+    assert evaluation["modes"].value == 8
+    assert evaluation["EMD"].value < 2 * evaluation["EMD"].floor
+    swd = evaluate(FromDataset(test), test, train=train, metrics=["swd"])["SWD"]
+    assert swd.value < 0.1
+
+
+def test_stacked_digits_count_1000_modes(digits: tuple[Held, Held], folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("cardigan.evaluation.metrics.STACKED_SAMPLES", 5000)
+    train, test = digits
+    base = SimpleNamespace(train=train, test=test)
+
+    def stacked(split: Held, digit: int | None = None) -> Held:
+        pool = split.data if digit is None else split.data[split.targets == digit]
+        order = torch.randint(len(pool), (5000, 3), generator=torch.Generator().manual_seed(len(pool)))
+        return Held(pool[order, 0], None, split.split, modes=SimpleNamespace(base=base))
+
+    reference, learnt = stacked(test), stacked(train)
+    names = ["fd", "modes", "reverse-kl"]
+    good = evaluate(Endless(learnt), reference, train=learnt, metrics=names, samples=1000, cache=folder)
+    assert good["modes"].value > 980
+    assert good["modes"].protocol["samples"] == 5000
+    assert good["reverse KL"].value == pytest.approx(999 / 10_000, rel=0.4)
+    assert good["FD(classifier)"].protocol["features"]["dimensions"] == 192
+    collapsed = evaluate(Endless(stacked(train, 3)), reference, train=learnt, metrics=names, samples=1000, cache=folder)
+    assert collapsed["modes"].value < 50
+    assert collapsed["reverse KL"].value > 6
+
+
+def test_requests_that_make_no_sense_are_refused_in_one_line(digits: tuple[Held, Held], folder: Path):
+    train, test = digits
+    bare = Held(test.data, None, "test")
+    small = Held(test.data[..., :4, :4], None, "test")
+    source = Endless(train)
+    broken = Endless(Held(train.data * math.nan, None, "train"))
+    refusals = [
+        (RecipeError, "unknown metric 'fids'", lambda: evaluate(source, test, metrics=["fids"])),
+        (DataError, "1x4x4", lambda: evaluate(Endless(small), test)),
+        (DataError, "at least 10", lambda: evaluate(source, test, samples=3)),
+        (DataError, "at least 20", lambda: evaluate(source, Held(test.data[:9], None, "test"))),
+        (DataError, "training split", lambda: evaluate(source, bare, metrics=["c_t"])),
+        (DataError, "known modes", lambda: evaluate(source, bare, metrics=["modes"])),
+        (DataError, "points", lambda: evaluate(source, bare, metrics=["emd"])),
+        (DataError, "--features random", lambda: evaluate(source, bare, features="classifier")),
+        (DataError, "NaN", lambda: evaluate(broken, bare, metrics=["fd"])),
+        (RunError, "no weights file", lambda: evaluate(source, bare, features="inception:/nowhere")),
+    ]
+    for kind, words, call in refusals:
+        with pytest.raises(kind, match=words) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_constant_images_score_badly_but_finitely(digits: tuple[Held, Held], folder: Path):
+    train, test = digits
+    black = Held(torch.full((900, 1, 8, 8), -1.0), None, "fakes")
+    evaluation = evaluate(FromDataset(black), test, train=train, cache=folder)
+    assert all(math.isfinite(result.value) for result in evaluation.results)
+    assert evaluation["modes"].value == 1
+    assert evaluation["FD(classifier)"].value > 20 * evaluation["FD(classifier)"].floor
+    assert evaluation["recall(classifier)"].value == 0
+
+
+def test_frechet_score_equals_the_full_distance(digits: tuple[Held, Held]):
+    train, test = digits
+    features = RandomFeatures(0, test.spec)
+    score = FrechetScore(train, features, count=1000)
+    assert (score.name, score.count) == ("FD(random)", 1000)
+    assert score(Endless(train)) < score(Endless(train, 0.5))
+    assert math.isnan(score(Endless(Held(train.data * math.nan, None, "train"))))
+
+
+def test_remembered_source_asks_once(digits: tuple[Held, Held], monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    class Counting(Endless):
+        def images(self, start: int, count: int, /) -> Tensor:
+            asked.append((start, count))
+            return super().images(start, count)
+
+    source = Remembered(Counting(digits[0]))
+    assert torch.equal(source.images(0, 5), source.images(0, 5))
+    assert asked == [(0, 5)]
+    monkeypatch.setattr("cardigan.evaluation.sources.KEEP_BYTES", 0)
+    source.images(5, 5), source.images(5, 5)
+    assert asked == [(0, 5), (5, 5), (5, 5)]
+
+
+def test_every_metric_is_documented_by_name():
+    assert set(METRICS) == {
+        "fd", "fd-infinity", "kid", "precision", "recall", "density", "coverage", "modes", "reverse-kl",
+        "high-quality", "emd", "swd", "ms-ssim", "c_t", "auth",
+    }  # fmt: skip
