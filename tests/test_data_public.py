@@ -24,7 +24,7 @@ for part, size in SIZES.items():
 
 
 class Server(ThreadingHTTPServer):
-    """Serves FILES; `cut` is how many of the next answers break off half way, `ranges` whether it goes on from there."""
+    """Serves FILES; `cut` is how many of the next answers break off half way, `ranges` whether it can go on."""
 
     daemon_threads = True
     cut = 0
@@ -102,7 +102,7 @@ def test_goes_on_after_a_break(server: Server, cache: Path) -> None:
 
 def test_goes_on_in_a_later_run(server: Server, cache: Path) -> None:
     server.cut = public.ATTEMPTS
-    with pytest.raises(DataError, match="broke off.*try again"):
+    with pytest.raises(DataError, match=r"broke off.*try again"):
         open_data("mnist")
     left = cache / "public" / "mnist" / "train-images-idx3-ubyte.gz.part"
     have = left.stat().st_size

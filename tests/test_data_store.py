@@ -14,7 +14,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from cardigan.data import DataOptions, Splits, open_data, store
+from cardigan.data import DataOptions, Splits, open_data, packing, store
 from cardigan.data.dataset import as_floats
 from cardigan.errors import DataError
 from test_data_formats import RGB, encode, write_folder, write_zip
@@ -38,7 +38,7 @@ def test_second_opening_reads_the_pack(tmp_path: Path, cache: Path, monkeypatch:
     steps = []
     first = open_data(folder, progress=lambda done, total: steps.append((done, total)))
     assert steps == [(i, 200) for i in range(1, 201)]
-    monkeypatch.setattr(store, "build", None)
+    monkeypatch.setattr(packing, "build", None)
     again = open_data(folder)
     assert again.train.digest == first.train.digest
     assert names(again) == names(first)
@@ -137,14 +137,14 @@ def test_the_loser_of_a_race_uses_the_winners_pack(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_folder(tmp_path / "x", MANY)
-    publish, others = store._publish, []
+    publish, others = packing._publish, []
 
     def late(draft: Path, target: Path) -> store.Pack:
         shutil.copytree(draft, target)
         others.append(os.stat(target / "images.bin").st_ino)
         return publish(draft, target)
 
-    monkeypatch.setattr(store, "_publish", late)
+    monkeypatch.setattr(packing, "_publish", late)
     open_data(folder)
     assert os.stat(only_pack(cache) / "images.bin").st_ino == others[0]
 
@@ -175,7 +175,8 @@ def test_unwritable_cache(tmp_path: Path) -> None:
         open_data(folder, cache=tmp_path / "file")
 
 
-def test_memory_does_not_grow_with_the_data(tmp_path: Path, cache: Path) -> None:
+def test_memory_does_not_grow_with_the_data(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "CHUNK", 1 << 20)
     path = tmp_path / "big.npy"
     big = np.lib.format.open_memmap(path, "w+", np.uint8, (1500, 128, 128, 1))
     big[:] = rng.integers(0, 256, (1500, 1, 1, 1), dtype=np.uint8)

@@ -73,6 +73,12 @@ def test_extrapolated_frechet_distance_has_no_bias():
     assert frechet_extrapolated(gaussian(8000, 16, 0), gaussian(8000, 16, 1, 0.1)) == pytest.approx(true, abs=0.02)
 
 
+def test_extrapolation_needs_four_samples():
+    assert math.isfinite(frechet_extrapolated(gaussian(4, 3, 0), gaussian(5, 3, 1)))
+    with pytest.raises(ValueError, match="at least 4"):
+        frechet_extrapolated(gaussian(3, 3, 0), gaussian(5, 3, 1))
+
+
 def test_extrapolation_is_a_function_of_its_arguments():
     x, y = gaussian(500, 4, 0), gaussian(700, 4, 1)
     state = torch.random.get_rng_state()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,11 +11,12 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from cardigan.data import Splits, builtin
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation import METRICS, Evaluation, FrechetScore, FromDataset, RandomFeatures, Result, evaluate
 from cardigan.evaluation import classifier as classifier_module
-from cardigan.evaluation.sources import Remembered
+from cardigan.evaluation.sources import Dataset, Remembered
 
 
 class Held:
@@ -237,6 +239,7 @@ def test_requests_that_make_no_sense_are_refused_in_one_line(digits: tuple[Held,
         (DataError, "1x4x4", lambda: evaluate(Endless(small), test)),
         (DataError, "at least 10", lambda: evaluate(source, test, samples=3)),
         (DataError, "at least 20", lambda: evaluate(source, Held(test.data[:9], None, "test"))),
+        (DataError, "no test images", lambda: evaluate(source, Held(test.data[:0], None, "test"))),
         (DataError, "training split", lambda: evaluate(source, bare, metrics=["c_t"])),
         (DataError, "known modes", lambda: evaluate(source, bare, metrics=["modes"])),
         (DataError, "points", lambda: evaluate(source, bare, metrics=["emd"])),
@@ -258,6 +261,13 @@ def test_constant_images_score_badly_but_finitely(digits: tuple[Held, Held], fol
     assert evaluation["modes"].value == 1
     assert evaluation["FD(classifier)"].value > 20 * evaluation["FD(classifier)"].floor
     assert evaluation["recall(classifier)"].value == 0
+
+
+def test_the_smallest_comparison_gives_numbers(digits: tuple[Held, Held]):
+    train, test = (Held(part.data[:20], None, part.split) for part in digits)
+    evaluation = evaluate(FromDataset(test, torch.arange(10)), test, train=train)
+    assert evaluation.results[0].protocol["samples"] == 10
+    assert all(math.isfinite(result.value) and result.floor is not None for result in evaluation.results)
 
 
 def test_frechet_score_equals_the_full_distance(digits: tuple[Held, Held]):
@@ -283,6 +293,17 @@ def test_remembered_source_asks_once(digits: tuple[Held, Held], monkeypatch: pyt
     monkeypatch.setattr("cardigan.evaluation.sources.KEEP_BYTES", 0)
     source.images(5, 5), source.images(5, 5)
     assert asked == [(0, 5), (5, 5), (5, 5)]
+
+
+@pytest.mark.parametrize("world", [builtin.digits, builtin.stacked_digits, builtin.ring])
+def test_real_datasets_are_what_this_room_asks_for(world: Callable[[], Splits], folder: Path):
+    splits = world()
+    assert isinstance(splits.test, Dataset)
+    names = ["fd", *(["modes", "reverse-kl"] if splits.test.known_modes else [])]
+    evaluation = evaluate(
+        FromDataset(splits.train), splits.test, train=splits.train, metrics=names, samples=640, cache=folder
+    )
+    assert all(math.isfinite(result.value) for result in evaluation.results)
 
 
 def test_every_metric_is_documented_by_name():

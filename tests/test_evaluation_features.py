@@ -232,6 +232,7 @@ def test_inception_sees_saved_pictures():
         prepare(torch.zeros(1, 4, 10, 10))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_wrong_weights_are_refused_in_one_line(tmp_path: Path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "program.pt")
     torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "other.pth")

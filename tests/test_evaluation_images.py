@@ -129,6 +129,8 @@ def test_pairs_are_distinct_and_of_one_class():
     assert set(map(tuple, pairs[labels[pairs[:, 0]] == 0].tolist())) == {
         (a, b) for a in (0, 2, 5) for b in (0, 2, 5) if a != b
     }
+    assert len(random_pairs(3, 9, torch.arange(3), 0)) == 0
+    assert torch.isfinite(ms_ssim_pairs(smooth(3, 1, 8, 8, 0), torch.arange(3))).all()
     free = random_pairs(5, 400, None, 0)
     assert (free[:, 0] != free[:, 1]).all()
 
@@ -204,8 +206,8 @@ def test_copying_has_the_sign_of_the_crime():
     assert copying(train[:500] + 0.01 * gaussian(500, 8, 2), test, train).score < -10
     assert copying(3 * gaussian(500, 8, 3), test, train).score > 10
     few = copying(gaussian(15, 8, 4), test, train)
-    assert few.cells == 0
-    assert math.isnan(few.score)
+    assert few.cells == 1
+    assert abs(few.score) < 4
 
 
 def test_copies_are_not_authentic():

@@ -54,7 +54,7 @@ def test_first_round_depends_on_seed(tmp_path: Path) -> None:
 
 COMMAND = (sys.executable, "-m", "cardigan", "train", "digits", "--no-evaluate")
 SMALL = {
-    "autoencoder": ["--recipe", "autoencoder", "--set", "game.encoder.width=8", "--set", "game.decoder.width=8"],
+    "autoencoder": ["--recipe", "autoencoder", "--set", "game.encoder.width=16", "--set", "game.decoder.width=16"],
     "vae": ["--recipe", "vae"],
     "gan": ["--recipe", "dcgan", "--set", "game.generator.width=8", "--set", "game.discriminator.width=8"],
     "wgan": ["--recipe", "wgan", "--set", "game.generator.width=8", "--set", "game.critic.width=8"],

@@ -211,7 +211,13 @@ def test_collapse_stops_with_advice_and_keeps_the_model(tmp_path: Path) -> None:
         tmp_path, "gan", images=640, log={"ticks": 10, "previews": 10, "evaluations": 0}, health={"patience": 2}
     )
     decode = trainer.game.decode
-    trainer.game.decode = lambda latents, labels=None: decode(latents[:1], labels[:1]).expand(len(latents), -1, -1, -1)
+    noise = torch.randn(64, 1, 8, 8)
+
+    def collapsing(latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        one = decode(latents[:1], labels[:1]).expand(len(latents), -1, -1, -1)
+        return one + (noise[: len(latents)] if trainer.rounds < 12 else 0)
+
+    trainer.game.decode = collapsing
     with pytest.raises(TrainingError, match="collapsed diversity: the generator draws nearly the same"):
         Session(trainer, Silence()).run()
     assert (tmp_path / "model/config.json").is_file()
@@ -225,7 +231,19 @@ def test_health_waits_for_patience() -> None:
     health.examine({"gradient generator": 1.0})
     assert health.verdict() == "healthy"
     assert health.fatal(["overfit discriminator"]) == []
-    assert health.fatal(["collapsed diversity"]) == ["collapsed diversity"]
+    assert health.fatal(["dead generator"]) == ["dead generator"]
+    assert Health(HealthConfig(stop=False)).fatal(["dead generator"]) == []
+
+
+def test_collapse_is_a_fall_not_a_slow_start() -> None:
+    slow = Health(HealthConfig(patience=1))
+    assert slow.examine({"diversity": 0.01, "progress": 0.3}) == []
+    assert slow.examine({"diversity": 0.01, "progress": 0.6}) == ["collapsed diversity"]
+    assert slow.fatal(["collapsed diversity"]) == []
+    fallen = Health(HealthConfig(patience=1))
+    fallen.examine({"diversity": 0.9, "progress": 0.1})
+    assert fallen.examine({"diversity": 0.01, "progress": 0.2}) == ["collapsed diversity"]
+    assert fallen.fatal(["collapsed diversity"]) == ["collapsed diversity"]
 
 
 def test_health_measures() -> None:

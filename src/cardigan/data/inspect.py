@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from cardigan.data.dataset import Dataset, Splits
 from cardigan.data.formats import listing, open_source
 from cardigan.data.opening import existing
 from cardigan.data.options import DataOptions
+from cardigan.data.packing import Progress, is_held_out
 from cardigan.data.public import PUBLIC, locate
 from cardigan.data.reading import Reading, Tally, mode_name, refuse_unsuitable, shortened
-from cardigan.data.store import Progress, is_held_out
 from cardigan.errors import DataError
 
 
@@ -142,7 +143,7 @@ def inspect_data(
     )
 
 
-def _verdict(check) -> str | None:
+def _verdict(check: Callable[[], None]) -> str | None:
     try:
         check()
     except DataError as error:

@@ -15,8 +15,8 @@ from cardigan.data.cache import cache_folder
 from cardigan.data.dataset import Dataset, Splits, from_pack
 from cardigan.data.decode import prepare
 from cardigan.data.options import DataOptions
+from cardigan.data.packing import Progress, pack
 from cardigan.data.public import PUBLIC, locate
-from cardigan.data.store import Progress, pack
 from cardigan.errors import DataError
 
 

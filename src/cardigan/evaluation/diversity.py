@@ -97,11 +97,13 @@ def random_pairs(n: int, pairs: int, labels: Int[Tensor, "n"] | None, seed: int)
 def ms_ssim_pairs(
     images: Float[Tensor, "n c h w"], labels: Int[Tensor, "n"] | None = None, pairs: int = 500, seed: int = 0
 ) -> Float[Tensor, "pairs"]:
-    """MS-SSIM of random pairs within a class, images in [-1, 1] (Odena et al. 2017). High: the samples look alike.
+    """MS-SSIM of random pairs of one class (of any two where no class has two) for images in [-1, 1]; high means alike.
 
-    Lower than the reals' own value is not better: compare the mean with that of real pairs.
+    Odena et al. 2017. Lower than the reals' own value is not better: compare the mean with that of real pairs.
     """
     chosen = random_pairs(len(images), pairs, labels, seed)
+    if not len(chosen):
+        chosen = random_pairs(len(images), pairs, None, seed)
     shifted = images + 1
     parts = [ms_ssim(shifted[part[:, 0]], shifted[part[:, 1]]) for part in chosen.split(PAIRS_AT_ONCE)]
     return torch.cat(parts)

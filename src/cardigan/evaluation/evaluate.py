@@ -84,6 +84,8 @@ def _check(generated: ImageSource, reference: Dataset, metrics: Sequence[str] | 
     if generated.spec.shape != reference.spec.shape:
         mine, theirs = ("x".join(map(str, spec.shape)) for spec in (generated.spec, reference.spec))
         raise DataError(f"{generated.name} is {mine} and {reference.name} {theirs}: give both the same shape")
+    if not len(reference):
+        raise DataError(f"{reference.name} has no {reference.split} images to compare with: choose another split")
     for what, count in ((generated.name, generated.size), ("--samples", samples)):
         if count is not None and count < LEAST:
             raise DataError(f"{what} gives {count} images, a comparison takes at least {LEAST}")

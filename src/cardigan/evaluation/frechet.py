@@ -76,15 +76,17 @@ def frechet_extrapolated(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], seed:
     n/k samples, which puts the sizes evenly on the 1/n axis and uses every sample at every size.
 
     Raises:
-        ValueError: when a block would hold fewer than two samples.
+        ValueError: for fewer than four samples on either side.
     """
     x, y = shuffled(x, seed), shuffled(y, seed + 1)
     n = min(len(x), len(y))
+    if n < 4:
+        raise ValueError(f"an extrapolation takes at least 4 feature vectors on each side, got {n}")
     inverse, distances = [], []
-    for k in range(1, parts + 1):
+    for k in range(1, min(parts, n // 2) + 1):
         size = n // k
         blocks = [slice(i * size, (i + 1) * size) for i in range(k)]
-        inverse.append(1.0 / size if size else 0.0)
+        inverse.append(1.0 / size)
         distances.append(sum(frechet_distance(x[b], y[b]) for b in blocks) / k)
     abscissa = torch.tensor(inverse, dtype=torch.float64)
     ordinate = torch.tensor(distances, dtype=torch.float64)

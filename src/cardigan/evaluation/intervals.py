@@ -62,5 +62,10 @@ def jackknife_interval(
     return value - margin, value + margin
 
 
+def at_least_zero(interval: tuple[float, float]) -> tuple[float, float]:
+    """The interval of a quantity that cannot be negative."""
+    return max(0.0, interval[0]), max(0.0, interval[1])
+
+
 def _without(x: Tensor, group: int, groups: int) -> Tensor:
     return x[torch.arange(len(x)) % groups != group]

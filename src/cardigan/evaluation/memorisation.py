@@ -45,7 +45,8 @@ def copying(
     """C_T of Meehan et al. 2020 (eq. 5): distances to the training set of samples against those of unseen reals.
 
     Space is divided into 3 cells by k-means on the training features; z-scores of the cells are averaged with the
-    share of test points in each. Cells with fewer than 20 samples of either kind are left out; NaN if none is left.
+    share of test points in each. Cells with fewer than 20 samples of either kind are left out; if none is left, all of
+    space is one cell.
     """
     cells = min(CELLS, len(train))
     fit = KMeans(cells, n_init=3, random_state=seed).fit(train[:: max(1, len(train) // FIT_ON)].double().numpy())
@@ -58,7 +59,7 @@ def copying(
             scores.append(mann_whitney(mine, theirs))
             weights.append(float(len(theirs)))
     if not scores:
-        return Copying(float("nan"), float("nan"), 0)
+        return Copying(mann_whitney(sample_distance, test_distance), 1.0, 1)
     share = torch.tensor(weights, dtype=torch.float64) / sum(weights)
     score = float((share * torch.tensor(scores, dtype=torch.float64)).sum())
     return Copying(score, float(share.norm()), len(scores))

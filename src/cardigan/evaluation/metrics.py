@@ -12,7 +12,13 @@ from cardigan.evaluation.bench import Bench, Side
 from cardigan.evaluation.diversity import ms_ssim_pairs, scales
 from cardigan.evaluation.features import chunk_size
 from cardigan.evaluation.frechet import frechet_distance, frechet_extrapolated
-from cardigan.evaluation.intervals import block_interval, jackknife_interval, mean_interval, normal_interval
+from cardigan.evaluation.intervals import (
+    at_least_zero,
+    block_interval,
+    jackknife_interval,
+    mean_interval,
+    normal_interval,
+)
 from cardigan.evaluation.kernel import kernel_distance, kernel_distance_blocks
 from cardigan.evaluation.manifold import manifold
 from cardigan.evaluation.protocol import Better, Result
@@ -32,7 +38,7 @@ def frechet(bench: Bench) -> Iterator[Result]:
     for features in bench.features:
         fake, real, held = bench.pairs(features)
         value = frechet_distance(fake, real)
-        interval = jackknife_interval(frechet_distance, fake, real, value)
+        interval = at_least_zero(jackknife_interval(frechet_distance, fake, real, value))
         meaning = "distance of Gaussians fitted to the features"
         floor = frechet_distance(held, real)
         yield bench.result("FD", value, interval, floor, "lower", features, meaning=meaning, interval=JACKKNIFE)
@@ -100,7 +106,7 @@ def sliced_distance(bench: Bench) -> Iterator[Result]:
     if bench.test.spec.kind == "points":
         fake, real, held = bench.pairs(bench.features[0])
         value = sliced.sliced_wasserstein(fake, real, seed=bench.seed)
-        interval = jackknife_interval(sliced.sliced_wasserstein, fake, real, value)
+        interval = at_least_zero(jackknife_interval(sliced.sliced_wasserstein, fake, real, value))
         floor = sliced.sliced_wasserstein(held, real, seed=bench.seed)
         meaning = "mean W1 over 512 directions"
         yield bench.result("SWD", value, interval, floor, "lower", meaning=meaning, interval=JACKKNIFE)
@@ -118,7 +124,7 @@ def sliced_distance(bench: Bench) -> Iterator[Result]:
     yield bench.result(
         "SWD",
         value,
-        block_interval(value, blocks),
+        at_least_zero(block_interval(value, blocks)),
         mean(held, real),
         "lower",
         meaning="7x7 patches, x10³",
@@ -217,7 +223,7 @@ def earth_mover(bench: Bench) -> Iterator[Result]:
     yield bench.result(
         "EMD",
         value,
-        jackknife_interval(exact_emd, fake, real, value),
+        at_least_zero(jackknife_interval(exact_emd, fake, real, value)),
         exact_emd(held, real),
         "lower",
         meaning=f"exact earth mover's distance of {len(fake)} points",

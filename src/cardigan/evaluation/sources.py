@@ -15,11 +15,20 @@ KEEP_BYTES = 1 << 29
 class Dataset(Protocol):
     """What is asked of real images; `cardigan.data` provides it, a test may bring its own."""
 
-    name: str
-    spec: DataSpec
-    split: str
-    digest: str
-    known_modes: Any
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def spec(self) -> DataSpec: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def known_modes(self) -> Any: ...
 
     def __len__(self) -> int: ...
 
@@ -40,8 +49,11 @@ class ImageSource(Protocol):
         size: how many there are; None for a model, which never ends.
     """
 
-    name: str
-    spec: DataSpec
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def spec(self) -> DataSpec: ...
 
     @property
     def size(self) -> int | None: ...

@@ -25,7 +25,6 @@ from cardigan.networks.heads import Discriminator, Encoder, class_vectors
 from cardigan.networks.layers import Centre, LabelledLatent, Reshape, Shape, he, stages
 
 SLOPE = 0.2
-OUTPUT_GAIN = 1.0
 ACTIVATION_GAIN = sqrt(2 / (1 + SLOPE**2))
 
 
@@ -89,7 +88,7 @@ class _NormFreeConfig(Config):
     max_width: PositiveInt = 256
     blocks: PositiveInt = 1
     expansion: PositiveFloat = 1.0
-    group_width: NonNegativeInt = 16
+    group_width: NonNegativeInt = 0
 
     def _blocks(self, channels: int, levels: int) -> list[nn.Module]:
         hidden = max(1, round(channels * self.expansion))
@@ -116,7 +115,7 @@ class NormFreeGeneratorConfig(_NormFreeConfig):
     def build(self, latent: int, shape: Shape, classes: int = 0, squash: bool = True) -> NormFreeGenerator:
         """Latent (batch, latent) to (batch, *shape): in [-1, 1] if `squash`, else any real numbers.
 
-        For standard normal latents the numbers before the squashing have a standard deviation of about one half.
+        For standard normal latents the numbers before the squashing have a standard deviation of .5 to .8.
 
         Raises:
             RecipeError: the shape has fewer than 8 x 8 pixels, or the groups do not divide the channels.
@@ -127,7 +126,7 @@ class NormFreeGeneratorConfig(_NormFreeConfig):
         layers = [he(nn.Linear(start.width, prod(base))), Reshape(*base), *self._blocks(channels[0], len(channels))]
         for inputs, outputs in pairwise(channels):
             layers += [Up(inputs, outputs), *self._blocks(outputs, len(channels))]
-        layers += [he(nn.Conv2d(channels[-1], shape[0], 1), OUTPUT_GAIN), Centre(shape[1:])]
+        layers += [he(nn.Conv2d(channels[-1], shape[0], 1)), Centre(shape[1:])]
         return NormFreeGenerator(start, nn.Sequential(*layers, nn.Tanh() if squash else nn.Identity()))
 
 

@@ -38,6 +38,7 @@ class Health:
     """Watches a training's readings; a trouble counts once it has lasted `patience` examinations on end."""
 
     config: HealthConfig
+    most_diverse: float = 0.0
     streaks: dict[Trouble, int] = field(default_factory=dict)
 
     def examine(self, readings: Mapping[str, float]) -> list[Trouble]:
@@ -45,19 +46,28 @@ class Health:
 
         Args:
             readings: "gradient generator" (norm), "diversity" (of samples over that of real images),
-                "overfit" (see `overfit`); those that a game does not have are left out.
+                "overfit" (see `overfit`), "progress"; those that a game does not have are left out.
         """
+        variety = readings.get("diversity", 1.0)
+        self.most_diverse = max(self.most_diverse, variety)
+        # An untrained generator draws grey: low diversity is a trouble once there was more of it, or late.
+        had_its_chance = self.has_been_diverse or readings.get("progress", 1.0) > 0.5
         signs: dict[Trouble, bool] = {
             "dead generator": readings.get("gradient generator", 1.0) < VANISHED,
-            "collapsed diversity": readings.get("diversity", 1.0) < COLLAPSED,
+            "collapsed diversity": had_its_chance and variety < COLLAPSED,
             "overfit discriminator": readings.get("overfit", 0.0) > OVERFIT,
         }
         self.streaks = {trouble: self.streaks.get(trouble, 0) + 1 for trouble, seen in signs.items() if seen}
         return [trouble for trouble, streak in self.streaks.items() if streak == self.config.patience]
 
+    @property
+    def has_been_diverse(self) -> bool:
+        return self.most_diverse > 2 * COLLAPSED
+
     def fatal(self, troubles: list[Trouble]) -> list[Trouble]:
-        """Those that training on cannot mend."""
-        return [trouble for trouble in troubles if trouble != "overfit discriminator"] if self.config.stop else []
+        """Those that training on cannot mend: no gradient, or a diversity that was there and is lost."""
+        mendable = {"overfit discriminator"} | ({"collapsed diversity"} if not self.has_been_diverse else set())
+        return [trouble for trouble in troubles if trouble not in mendable] if self.config.stop else []
 
     def verdict(self) -> str:
         """One line on how the training stands."""

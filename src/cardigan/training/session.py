@@ -128,7 +128,7 @@ class Session:
         picture = draw(examples, trainer.record.spec, columns=None if not isinstance(trainer.game, Encoding) else 12)
         save_picture(picture, trainer.folder.samples / f"{trainer.images:010d}.png")
         self.journal.picture("samples", picture, trainer.images)
-        readings = dict(self.scalars)
+        readings = {**self.scalars, "progress": trainer.progress}
         if isinstance(trainer.game, Generative) and not isinstance(trainer.game, Encoding):
             real = trainer.batch_of(trainer.splits.train, min(PREVIEWED, len(trainer.splits.train))).images
             readings["diversity"] = diversity(examples[:PREVIEWED], real)
