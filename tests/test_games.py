@@ -1,0 +1,184 @@
+"""The systems against their papers' formulas."""
+
+import math
+
+import pytest
+import torch
+from small import GAMES, small_recipe, small_splits
+from torch import nn
+from torch.distributions import Bernoulli, Independent, Normal
+
+from cardigan.data import Batch
+from cardigan.errors import RecipeError
+from cardigan.games import GAN, VAE, WGAN, Game
+from cardigan.objectives import OBJECTIVES
+
+SPLITS = small_splits()
+BATCH = Batch(SPLITS.train.images(torch.arange(16)), SPLITS.train.labels(torch.arange(16)))
+
+
+def build(kind: str, **changes: object) -> Game:
+    torch.manual_seed(0)
+    return small_recipe(kind, game=changes).game.build(SPLITS.train.spec)
+
+
+def moves(game: Game, batch: Batch = BATCH) -> list:
+    def forever():
+        while True:
+            yield batch
+
+    return list(game.round(forever()))
+
+
+@pytest.mark.parametrize("kind", GAMES)
+def test_every_move_has_a_player_and_a_finite_scalar(kind: str) -> None:
+    game = build(kind)
+    for move in moves(game):
+        assert any(move.player is getattr(game, name) for name in game.players)
+        assert move.loss.shape == ()
+        assert torch.isfinite(move.loss)
+
+
+def test_vae_elbo_is_the_sum_of_its_terms() -> None:
+    """Against torch.distributions on the same posterior draw."""
+    game = build("vae")
+    assert isinstance(game, VAE)
+    images = game.observe(BATCH.images)
+    torch.manual_seed(1)
+    fit, kl = game.elbo_terms(images)
+    torch.manual_seed(1)
+    mean, log_variance = game.posterior(images)
+    q = Independent(Normal(mean, (log_variance / 2).exp()), 1)
+    z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+    logits = game.autoencoder.decoder(z, None)
+    expected_fit = Bernoulli(logits=logits).log_prob((images + 1) / 2).flatten(1).sum(1)
+    prior = Independent(Normal(torch.zeros(4), torch.ones(4)), 1)
+    torch.testing.assert_close(fit, expected_fit)
+    torch.testing.assert_close(kl, torch.distributions.kl_divergence(q, prior), rtol=1e-4, atol=1e-5)
+
+
+def test_vae_bound_tightens_with_samples() -> None:
+    game = build("vae").eval()
+    assert isinstance(game, VAE)
+    with torch.no_grad():
+        images = game.observe(BATCH.images)
+        torch.manual_seed(2)
+        bounds = {k: torch.stack([game.importance_weighted_bound(images, k).mean() for _ in range(40)]) for k in (1, 10)}
+        elbo = torch.stack([torch.sub(*game.elbo_terms(images)).mean() for _ in range(40)])
+    error = 3 * (bounds[1].std() + elbo.std()).item() / math.sqrt(40)
+    assert bounds[1].mean().item() == pytest.approx(elbo.mean().item(), abs=error)
+    assert bounds[10].mean() > bounds[1].mean()
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "discretised-logistic"])
+def test_vae_likelihoods_train_and_decode_to_images(likelihood: str) -> None:
+    game = build("vae", likelihood=likelihood)
+    assert isinstance(game, VAE)
+    (move,) = moves(game)
+    assert torch.isfinite(move.loss)
+    assert game.decode(torch.randn(3, 4)).abs().max() <= 1.0
+    scores = game.validate(BATCH)
+    assert ("bits per dimension" in scores) == (likelihood != "gaussian")
+
+
+def test_bits_per_dimension_of_an_untrained_bernoulli_vae_is_near_one() -> None:
+    """A decoder that says one half everywhere needs one bit a pixel."""
+    game = build("vae")
+    assert isinstance(game, VAE)
+    for layer in game.autoencoder.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    assert game.validate(BATCH)["bits per dimension"].item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_wgan_loss_is_the_negative_distance_and_the_estimate_has_the_right_sign() -> None:
+    game = build("wgan")
+    assert isinstance(game, WGAN)
+    critic = moves(game)[0]
+    torch.testing.assert_close(critic.loss, -critic.log["wasserstein"])
+
+    class Brightness(nn.Module):
+        def forward(self, images: torch.Tensor, labels: None) -> torch.Tensor:
+            return images.flatten(1).mean(1)
+
+    game.critic = Brightness()
+    bright, dark = torch.ones(4, 1, 8, 8), -torch.ones(4, 1, 8, 8)
+    assert game.distance(bright, dark).item() == pytest.approx(2.0)
+
+
+def test_wgan_penalty_replaces_clipping() -> None:
+    game = build("wgan", gradient_penalty=10.0)
+    with torch.no_grad():
+        for p in game.critic.parameters():
+            p.fill_(0.5)
+    critic = moves(game)[0]
+    assert (critic.loss + critic.log["wasserstein"]).item() > 0
+    assert max(p.abs().max().item() for p in game.critic.parameters()) == 0.5
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_gan_plays_every_objective(objective: str) -> None:
+    game = build("gan", objective=objective, r1=0.0, r2=0.0)
+    assert isinstance(game, GAN)
+    torch.manual_seed(3)
+    discriminator, generator = moves(game)
+    assert torch.isfinite(discriminator.loss)
+    assert torch.isfinite(generator.loss)
+
+
+def test_gan_loss_is_objective_plus_weighted_penalties() -> None:
+    game = build("gan", r1=2.0, r2=3.0, penalty_interval=1)
+    assert isinstance(game, GAN)
+    fake = game.decode(torch.randn(16, 8), BATCH.labels).detach()
+    game.eval()
+    move = game.discriminator_move(BATCH, fake)
+    plain = game.objective.discriminator(game.score(BATCH.images, BATCH), game.score(fake, BATCH))
+    torch.testing.assert_close(move.loss, plain + 2.0 * move.log["r1"] + 3.0 * move.log["r2"], rtol=1e-4, atol=1e-5)
+
+
+def test_one_pass_and_two_passes_agree() -> None:
+    """Real and generated images through the discriminator together or apart: the same scores and slopes."""
+    game = build("gan").eval()
+    assert isinstance(game, GAN)
+    fake = game.decode(torch.randn(16, 8), BATCH.labels).detach()
+    both = {"r1": 1.0, "r2": 1.0, "gradient_penalty": 0.0}
+    together = game.scores_with_slopes(BATCH, fake, both)
+    game.discriminator.__class__ = type("Coupled", (type(game.discriminator),), {"couples_batch": True})
+    apart = game.scores_with_slopes(BATCH, fake, both)
+    for first, second in zip(together, apart, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6)
+
+
+def test_lazy_penalty_is_due_every_kth_round_with_k_times_the_weight() -> None:
+    game = build("gan", r1=1.0, r2=0.0, penalty_interval=4)
+    assert isinstance(game, GAN)
+    seen = []
+    for game.rounds in range(8):
+        seen.append(game.penalty_weights()["r1"])
+    assert seen == [4.0, 0, 0, 0, 4.0, 0, 0, 0]
+
+
+def test_generator_answers_for_the_images_the_discriminator_saw_or_draws_anew() -> None:
+    for reuse, draws in ((True, 1), (False, 2)):
+        game = build("gan", reuse_fake=reuse)
+        count, draw = [], game.draw_latents
+        game.draw_latents = lambda *a, draw=draw, count=count, **k: (count.append(1), draw(*a, **k))[1]
+        moves(game)
+        assert len(count) == draws
+
+
+def test_conditional_needs_classes() -> None:
+    spec = SPLITS.train.spec.model_copy(update={"classes": ()})
+    with pytest.raises(RecipeError, match="one folder a class"):
+        small_recipe("gan").game.build(spec)
+
+
+def test_autoencoder_denoises() -> None:
+    game = build("autoencoder", corruption=0.5)
+    torch.manual_seed(0)
+    (noisy,) = moves(game)
+    clean = game.validate(BATCH)["mse"]
+    assert noisy.loss.item() != pytest.approx(clean.item())
+    assert game.preview(BATCH.images, torch.zeros(0)).shape == (48, 1, 8, 8)
+    assert game.encode(BATCH.images).shape == (16, 4)

@@ -1,0 +1,147 @@
+"""Every recipe is a complete training, whatever the data's shape; a wrong key never gets that far."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import tomli_w
+import torch
+from small import small_splits
+
+from cardigan.data.spec import DataSpec
+from cardigan.errors import RecipeError
+from cardigan.training.automatic import fit_to_data
+from cardigan.training.recipe import build_recipe, merge, parse_settings, recipe_names, recipe_table
+from cardigan.training.run import RunFolder, RunRecord
+from cardigan.training.trainer import Trainer
+
+NAMES = [
+    "autoencoder",
+    "dcgan",
+    "default",
+    "denoising-autoencoder",
+    "gan",
+    "lsgan",
+    "sngan",
+    "vae",
+    "wgan",
+    "wgan-gp",
+]
+
+
+def test_the_named_recipes_are_there() -> None:
+    assert set(NAMES) <= set(recipe_names())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 20)])
+def test_recipe_plays_a_round_on_any_shape(name: str, channels: int, side: int, tmp_path: Path) -> None:
+    splits = small_splits(channels, side)
+    table = merge(recipe_table(name), {"batch": 8, "precision": "float32"})
+    narrow(table["game"])
+    recipe = build_recipe(table)
+    record = RunRecord(data="blobs", digest="", spec=splits.train.spec, recipe=recipe)
+    trainer = Trainer(record, splits, RunFolder(tmp_path), "cpu")
+    trainer.play_round()
+    assert trainer.is_finite()
+    assert trainer.images >= 8
+    assert trainer.preview(4).shape[1:] == splits.train.spec.shape
+
+
+def narrow(game: dict) -> None:
+    """The recipe's networks at a width that a test can wait for."""
+    for network in game.values():
+        if isinstance(network, dict) and "width" in network:
+            network |= {"width": 16, "max_width": 16}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipe_has_the_top_level_keys_and_survives_toml(name: str) -> None:
+    recipe = build_recipe(recipe_table(name))
+    assert recipe.recipe == name
+    assert recipe.about
+    text = tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+    assert {"seed", "batch", "images"} <= tomllib.loads(text).keys()
+    assert build_recipe(tomllib.loads(text)) == recipe
+
+
+def test_wgan_is_algorithm_1() -> None:
+    recipe = build_recipe(recipe_table("wgan"))
+    game = recipe.game
+    assert (game.clip, game.critic_steps, game.gradient_penalty, recipe.batch) == (0.01, 5, 0.0, 64)
+    assert all((o.name, o.lr) == ("rmsprop", 5e-5) for o in recipe.optimiser.values())
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        DataSpec(channels=1, height=8, width=8),
+        DataSpec(channels=3, height=28, width=28),
+        DataSpec(channels=3, height=64, width=48),
+        DataSpec(channels=4, height=128, width=128),
+        DataSpec(channels=2, height=1, width=1, kind="points"),
+    ],
+)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_default_fits_any_data(spec: DataSpec, device: str) -> None:
+    recipe = build_recipe(fit_to_data(recipe_table("default"), spec, torch.device(device)))
+    with torch.device("meta"):
+        game = recipe.game.build(spec)
+    assert recipe.game.objective == "relativistic"
+    assert sum(p.numel() for p in game.parameters()) > 10_000
+
+
+def test_settings_are_toml_values_and_tables_merge() -> None:
+    table = parse_settings(["game.latent.size=32", "optimiser.generator.lr={start=1e-3, end=0}", "features=random"])
+    assert table == {
+        "game": {"latent": {"size": 32}},
+        "optimiser": {"generator": {"lr": {"start": 1e-3, "end": 0}}},
+        "features": "random",
+    }
+
+
+def test_a_new_name_replaces_the_table() -> None:
+    base = {"network": {"name": "mlp", "widths": [3]}, "x": 1}
+    assert merge(base, {"network": {"name": "dcgan"}}) == {"network": {"name": "dcgan"}, "x": 1}
+    assert merge(base, {"network": {"widths": [5]}})["network"] == {"name": "mlp", "widths": [5]}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("game.latnet.size=3", "unknown recipe key game.gan.latnet"),
+        ("batch=big", "recipe key batch: input should be a valid integer.*'big'"),
+        ("batch=0", "recipe key batch: input should be greater than 0"),
+        ("game.objective=wasserstien", "game.gan.objective"),
+        ("game.generator={name='unet'}", "game.gan.generator.*unet"),
+        ("micro_batches=7", "batch 64 cannot be cut into 7"),
+        ("optimiser.generator.lr=-1", "lr"),
+    ],
+)
+def test_wrong_settings_are_named(setting: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as raised:
+        build_recipe(merge(recipe_table("dcgan"), parse_settings([setting])))
+    assert "\n" not in str(raised.value)
+
+
+def test_setting_without_equals_is_refused() -> None:
+    with pytest.raises(RecipeError, match="is not key=value"):
+        parse_settings(["batch"])
+
+
+def test_unknown_recipe_suggests_and_lists() -> None:
+    with pytest.raises(RecipeError, match="did you mean dcgan"):
+        recipe_table("dcgna")
+    with pytest.raises(RecipeError, match="choose one of autoencoder"):
+        recipe_table("qqq")
+
+
+def test_recipe_from_a_file_with_a_base(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "dcgan"\nrecipe = "mine"\nbatch = 32\n[game]\nobjective = "hinge"\n')
+    recipe = build_recipe(recipe_table(str(path)))
+    assert (recipe.recipe, recipe.batch, recipe.game.objective) == ("mine", 32, "hinge")
+    assert recipe.game.generator.name == "dcgan"
+    path.write_text("batch = ")
+    with pytest.raises(RecipeError, match="not valid TOML"):
+        recipe_table(str(path))
