@@ -48,7 +48,7 @@ GAMES: dict[str, dict[str, Any]] = {
 
 
 def small_recipe(kind: str = "gan", /, **changes: Any) -> Recipe:
-    table = {"recipe": f"small-{kind}", "batch": 16, "images": 160, **GAMES[kind]}
+    table = {"recipe": f"small-{kind}", "batch": 16, "images": 160, "average": {"half_life": 64}, **GAMES[kind]}
     return build_recipe(merge(table, changes))
 
 

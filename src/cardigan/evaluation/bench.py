@@ -161,9 +161,9 @@ def split_reals(reference: Dataset, train: Dataset | None, wanted: int, least: i
     total = sum(len(data) for data in pool)
     if total < 2 * LEAST:
         raise DataError(f"{reference.name} holds {total} images, a comparison takes at least {2 * LEAST}")
-    half = min(wanted, total // 2)
-    takes = [half * len(data) // total for data in pool]
-    takes[0] += half - sum(takes)
+    half = min(wanted, sum(len(data) // 2 for data in pool))
+    first = max(half * len(reference) // total, half - sum(len(data) // 2 for data in pool[1:]))
+    takes = [first, half - first][: len(pool)]
     orders = [permutation(len(data), seed) for data in pool]
     name = " + ".join(data.split for data in pool)
     judged, floor = (

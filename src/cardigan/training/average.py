@@ -19,7 +19,7 @@ class AverageConfig(Config):
     seen so far, so that the average does not remember the initialisation (Karras et al. 2020).
     """
 
-    half_life: NonNegativeFloat = 20_000
+    half_life: NonNegativeFloat = 0.0
     ramp: NonNegativeFloat = 0.05
 
 

@@ -74,20 +74,19 @@ class RunFolder:
             raise RunError(f"{self.path} is a file: choose another --out")
         if self.record_file.exists():
             raise RunError(f"{self.path} already holds a run: add --resume to go on with it, or choose another --out")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(not path.name.endswith(".part") for path in self.path.iterdir()):
             raise RunError(f"{self.path} exists and is not empty: choose another --out")
 
     def create(self, record: RunRecord) -> None:
         try:
-            for folder in (self.path, self.samples, self.checkpoints):
-                folder.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
+            # The record comes first: a folder that has anything in it has one, and can be resumed.
+            text = tomli_w.dumps(record.model_dump(mode="json", exclude_none=True))
+            write_atomically(self.record_file, lambda path: path.write_text(text))
+            self.samples.mkdir(exist_ok=True)
+            self.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot make the run folder {self.path}: {error.strerror}") from error
-        self.write_record(record)
-
-    def write_record(self, record: RunRecord) -> None:
-        text = tomli_w.dumps(record.model_dump(mode="json", exclude_none=True))
-        write_atomically(self.record_file, lambda path: path.write_text(text))
 
     def read_record(self) -> RunRecord:
         """The record in run.toml.
