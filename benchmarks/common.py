@@ -20,8 +20,6 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import torch
 
 from cardigan.apps.model import Model
@@ -37,6 +35,7 @@ from cardigan.training.trainer import Trainer
 
 Row = dict[str, Any]
 CPU = torch.device("cpu")
+ALONE = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @dataclass(frozen=True)
@@ -150,12 +149,16 @@ class Results:
         """The newest row with that key."""
         return next((row for row in reversed(self.rows()) if key.items() <= row.items()), None)
 
-    def publish(self, title: str, body: str) -> None:
+    def append_all(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self.append(row)
+
+    def publish(self, title: str, body: str, of: str = "") -> None:
+        """Write and print the table; `of` keeps that of other data apart."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        given = [a for a in sys.argv[1:] if a != f"--results={self.folder}"]
-        command = shlex.join(["python", f"benchmarks/{self.name}.py", *given])
+        command = shlex.join(["python", f"benchmarks/{self.name}.py", *sys.argv[1:]])
         text = f"# {title}\n\nMade by `{command}` on {machine()}.\n\n{body}\n"
-        (self.folder / f"{self.name}.md").write_text(text)
+        (self.folder / f"{self.name}{of and '-'}{of}.md").write_text(text)
         print(text)
 
 
@@ -228,7 +231,7 @@ def experiment(
 
     def run(job: Job) -> None:
         command = [sys.executable, script, "--job", json.dumps(asdict(job)), f"--results={args.results}"]
-        done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+        done = subprocess.run(command, env=os.environ | ALONE, capture_output=True, text=True)
         if done.returncode:
             print(f"{job.label}, seed {job.seed}, failed:\n{done.stderr}", file=sys.stderr, flush=True)
             return

@@ -10,7 +10,6 @@ from statistics import median
 
 import numpy as np
 import torch
-from common import CPU, Results, Row, new_trainer, options, table
 from PIL import Image
 from torch import Tensor
 from torch.utils import data as torch_data
@@ -19,6 +18,7 @@ from cardigan.data import Batches, DataOptions, Splits, open_data
 from cardigan.training.automatic import fit_to_data
 from cardigan.training.pictures import to_picture
 from cardigan.training.recipe import build_recipe, merge, recipe_table
+from common import CPU, Results, Row, new_trainer, options, table
 
 SIZE, BATCH = 28, 64
 RECIPES = ("dcgan", "gan", "default")
@@ -96,27 +96,14 @@ def measure(count: int) -> list[Row]:
 
 def summary(rows: list[Row]) -> str:
     reading, *steps = rows
+    times = {"DataLoader over PNG files, no workers": reading["loader"], "packed store": reading["store"]}
+    ratios = ["", f"{reading['ratio']:.0f} (≥ 40)"]
     rates = [
-        [
-            "DataLoader over PNG files, no workers",
-            f"{1e3 * reading['loader']:.3f}",
-            f"{BATCH / reading['loader']:,.0f}",
-            "",
-        ],
-        [
-            "packed store",
-            f"{1e3 * reading['store']:.3f}",
-            f"{BATCH / reading['store']:,.0f}",
-            f"{reading['ratio']:.0f} (≥ 40)",
-        ],
+        [name, f"{1e3 * seconds:.3f}", f"{BATCH / seconds:,.0f}", ratio]
+        for (name, seconds), ratio in zip(times.items(), ratios, strict=True)
     ]
     shares = [
-        [
-            row["label"],
-            f"{1e3 * row['round']:.1f}",
-            f"{1e3 * row['reading']:.3f}",
-            f"{100 * row['share']:.2f} % (< 2 %)",
-        ]
+        [row["label"], *(f"{1e3 * row[key]:.3f}" for key in ("round", "reading")), f"{row['share']:.2%} (< 2 %)"]
         for row in steps
     ]
     first = table([f"batches of {BATCH} x 1 x {SIZE} x {SIZE}", "CPU ms a batch", "images/s", "times"], rates)
@@ -130,8 +117,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = measure(args.count)
     results = Results(args.results, "data_path")
-    for row in rows:
-        results.append(row)
+    results.append_all(rows)
     results.publish("Reading batches at 28 x 28", summary(rows))
 
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import Results, Row, new_trainer, options, table
 
 from cardigan.data import DataOptions, Splits, open_data
 from cardigan.data.dataset import from_pack
 from cardigan.data.store import CHUNK, FileRecord, PackIndex, open_pack
 from cardigan.training.recipe import build_recipe, merge, recipe_table
+from common import ALONE, Results, Row, new_trainer, options, table
 
 SHAPE = (3, 128, 128)
 BYTES = int(np.prod(SHAPE))
@@ -94,7 +94,7 @@ def measure(kind: str, gib: float, rounds: int) -> Row:
 def in_process(kind: str, gib: float, rounds: int) -> Row:
     """A process of its own for each set: a set that cannot be opened gives the error's last line."""
     command = [sys.executable, __file__, "--measure", kind, str(gib), str(rounds)]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    done = subprocess.run(command, env=os.environ | ALONE, capture_output=True, text=True)
     lines = (done.stderr if done.returncode else done.stdout).splitlines()
     return {"error": lines[-1]} if done.returncode else json.loads(lines[-1])
 

@@ -1,10 +1,19 @@
-"""Every recipe for the same CPU time: Fréchet distance against CPU minutes, test MSE and ELBO where they are defined."""
+"""Every recipe for the same CPU time: Fréchet distance against CPU minutes; test MSE and ELBO where they exist."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
+
+from cardigan.apps.evaluate import reconstruction_results
+from cardigan.apps.model import Model, ModelSource
+from cardigan.data import Splits
+from cardigan.evaluation import FrechetScore, FromDataset, choose_features
+from cardigan.games import VAE, Generative
+from cardigan.games.base import side_by_side
+from cardigan.training.pictures import grid, save_picture
+from cardigan.training.randomness import seed_everything
 from common import (
     Job,
     Results,
@@ -19,15 +28,6 @@ from common import (
     spread,
     table,
 )
-
-from cardigan.apps.evaluate import reconstruction_results
-from cardigan.apps.model import Model, ModelSource
-from cardigan.data import Splits
-from cardigan.evaluation import FrechetScore, FromDataset, choose_features
-from cardigan.games import VAE, Generative
-from cardigan.games.base import side_by_side
-from cardigan.training.pictures import grid, save_picture
-from cardigan.training.randomness import seed_everything
 
 RECIPES = ("autoencoder", "vae", "gan", "dcgan", "wgan", "wgan-gp", "default")
 REDISTRIBUTABLE = ("fashion-mnist", "digits")
@@ -127,7 +127,7 @@ def main() -> None:
     rows = experiment(__file__, args, jobs, measure)
     if rows is not None:
         title = f"Quality at equal CPU time: {args.data}, {args.minutes:g} minutes"
-        Results(args.results, "quality").publish(title, summary(rows))
+        Results(args.results, "quality").publish(title, summary(rows), args.data)
 
 
 if __name__ == "__main__":

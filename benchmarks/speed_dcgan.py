@@ -6,18 +6,21 @@ and one for the loss on generated images, gradients of the discriminator also in
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from statistics import median
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # has to be said before torch is imported
+
 import torch
-from common import Results, Row, new_trainer, options, table
 from torch import Tensor, nn, optim
 
 from cardigan.data import Dataset, Splits
 from cardigan.data.spec import DataSpec
 from cardigan.training.recipe import build_recipe, merge, recipe_table
 from cardigan.training.trainer import Trainer
+from common import Results, Row, new_trainer, options, table
 
 LATENT, BATCH = 100, 64
 TARGETS = {"Cardigan, float32": 1.3, "Cardigan, bfloat16": 2.1}
@@ -110,21 +113,11 @@ def interleaved(steps: dict[str, Callable[[], object]], repeats: int) -> dict[st
 
 
 def summary(rows: list[Row]) -> str:
-    header = ["candidate", "CPU s a step, median", "least", "times the plain loop", "target"]
-    target = {name: f"≥ {least}" for name, least in TARGETS.items()}
-    return table(
-        header,
-        [
-            [
-                row["label"],
-                f"{row['median']:.3f}",
-                f"{row['least']:.3f}",
-                f"{row['ratio']:.2f}",
-                target.get(row["label"], ""),
-            ]
-            for row in rows
-        ],
-    )
+    lines = []
+    for row in rows:
+        target = f"≥ {TARGETS[row['label']]}" if row["label"] in TARGETS else ""
+        lines.append([row["label"], *(f"{row[key]:.3f}" for key in ("median", "least")), f"{row['ratio']:.2f}", target])
+    return table(["candidate", "CPU s a step, median", "least", "times the plain loop", "target"], lines)
 
 
 def main() -> None:
@@ -143,8 +136,7 @@ def main() -> None:
             {"label": label, "threads": args.threads, "median": median(each), "least": min(each), "ratio": ratio}
         )
     results = Results(args.results, "speed_dcgan")
-    for row in rows:
-        results.append(row)
+    results.append_all(rows)
     results.publish(f"DCGAN step, {args.threads} thread(s), {args.steps} interleaved steps", summary(rows))
 
 

@@ -1,9 +1,12 @@
-"""Modes of 1000: three digits as channels, counted by a classifier of single digits, and reverse KL against uniform."""
+"""Modes of 1000: three digits as channels, counted by a classifier of digits, and reverse KL."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from cardigan.apps.model import ModelSource
+from cardigan.evaluation import FrechetScore, choose_features, stacked_labels
+from cardigan.evaluation.modes import class_modes, uniform
 from common import (
     Job,
     Results,
@@ -18,10 +21,6 @@ from common import (
     spread,
     table,
 )
-
-from cardigan.apps.model import ModelSource
-from cardigan.evaluation import FrechetScore, choose_features, stacked_labels
-from cardigan.evaluation.modes import class_modes, uniform
 
 DATA, SAMPLES, FRECHET_SAMPLES = "stacked-digits", 26_000, 10_000
 NON_SATURATING = "game.objective=non-saturating"
@@ -67,8 +66,8 @@ def summary(rows: list[Row]) -> str:
         ""
         if not rows
         else (
-            f"{SAMPLES:,} samples of the averaged model, classes by a classifier with {100 * rows[0]['accuracy']:.1f} % "
-            f"test accuracy; a perfect sampler reaches 1000 modes and a reverse KL of {rows[0]['floor']:.4f}. "
+            f"{SAMPLES:,} samples of the averaged model, classes by a classifier with {rows[0]['accuracy']:.1%} test "
+            f"accuracy; a perfect sampler reaches 1000 modes and a reverse KL of {rows[0]['floor']:.4f}. "
             "Mean ± s.d. over seeds.\n\n"
         )
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import resource
 import subprocess
 import sys
 import time
@@ -20,11 +20,14 @@ COMMANDS = {
 
 def run(arguments: list[str]) -> tuple[float, float]:
     """Wall and CPU seconds of a Python process."""
-    before, began = os.times(), time.perf_counter()
+    before, began = children_seconds(), time.perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-    wall, after = time.perf_counter() - began, os.times()
-    used = after.children_user + after.children_system - before.children_user - before.children_system
-    return wall, used
+    return time.perf_counter() - began, children_seconds() - before
+
+
+def children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def imports_torch(arguments: list[str]) -> bool:
@@ -65,8 +68,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = measure(args.repeats)
     results = Results(args.results, "startup")
-    for row in rows:
-        results.append(row)
+    results.append_all(rows)
     results.publish("Start-up", summary(rows))
 
 

@@ -6,6 +6,12 @@ import math
 from pathlib import Path
 from statistics import median
 
+from scipy.stats import spearmanr
+
+from cardigan.apps.model import ModelSource
+from cardigan.evaluation import FrechetScore, choose_features
+from cardigan.games import Move
+from cardigan.training.trainer import Trainer
 from common import (
     Job,
     Results,
@@ -20,12 +26,6 @@ from common import (
     spread,
     table,
 )
-from scipy.stats import spearmanr
-
-from cardigan.apps.model import ModelSource
-from cardigan.evaluation import FrechetScore, choose_features
-from cardigan.games import Move
-from cardigan.training.trainer import Trainer
 
 LOOKS, SAMPLES = 20, 2_000
 
@@ -92,7 +92,9 @@ def main() -> None:
     jobs = [Job(name, args.data, name, seed, args.minutes) for name in args.recipes for seed in args.seeds]
     rows = experiment(__file__, args, jobs, measure)
     if rows is not None:
-        Results(args.results, "wgan_correlation").publish(f"Losses and sample quality: {args.data}", summary(rows))
+        Results(args.results, "wgan_correlation").publish(
+            f"Losses and sample quality: {args.data}", summary(rows), args.data
+        )
 
 
 if __name__ == "__main__":

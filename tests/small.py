@@ -61,7 +61,9 @@ def small_splits(channels: int = 1, side: int = 8, count: int = 96) -> Splits:
     rows, columns = (axis[None, :, None] - centres[:, :1, None]), (axis[None, None, :] - centres[:, 1:, None])
     labels = torch.arange(count) % 2
     peak = torch.where(labels == 1, 255.0, 128.0)[:, None, None]
-    pixels = (peak * torch.exp(-(rows.square() + columns.square()) / 4)).to(torch.uint8)[:, None].repeat(1, channels, 1, 1)
+    pixels = (
+        (peak * torch.exp(-(rows.square() + columns.square()) / 4)).to(torch.uint8)[:, None].repeat(1, channels, 1, 1)
+    )
     half = count * 2 // 3
 
     def split(name: str, part: slice) -> Dataset:

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from small import GAMES, small_recipe, small_splits
 from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal
 
@@ -12,6 +11,7 @@ from cardigan.data import Batch
 from cardigan.errors import RecipeError
 from cardigan.games import GAN, VAE, WGAN, Game
 from cardigan.objectives import OBJECTIVES
+from small import GAMES, small_recipe, small_splits
 
 SPLITS = small_splits()
 BATCH = Batch(SPLITS.train.images(torch.arange(16)), SPLITS.train.labels(torch.arange(16)))
@@ -63,7 +63,9 @@ def test_vae_bound_tightens_with_samples() -> None:
     with torch.no_grad():
         images = game.observe(BATCH.images)
         torch.manual_seed(2)
-        bounds = {k: torch.stack([game.importance_weighted_bound(images, k).mean() for _ in range(40)]) for k in (1, 10)}
+        bounds = {
+            k: torch.stack([game.importance_weighted_bound(images, k).mean() for _ in range(40)]) for k in (1, 10)
+        }
         elbo = torch.stack([torch.sub(*game.elbo_terms(images)).mean() for _ in range(40)])
     error = 3 * (bounds[1].std() + elbo.std()).item() / math.sqrt(40)
     assert bounds[1].mean().item() == pytest.approx(elbo.mean().item(), abs=error)

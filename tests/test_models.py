@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import GAMES, play, small_splits, small_trainer
 
 import cardigan
 from cardigan.apps.model import ModelSource
 from cardigan.errors import RecipeError, RunError
+from small import GAMES, play, small_splits, small_trainer
 
 
 def trained(folder: Path, kind: str = "gan", **changes: object) -> cardigan.Model:

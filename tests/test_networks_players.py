@@ -35,8 +35,8 @@ GENERATORS = {
     "dcgan": DCGANGeneratorConfig(width=4),
     "dcgan-none": DCGANGeneratorConfig(width=4, normalisation="none"),
     "residual": ResidualGeneratorConfig(width=4, max_width=8),
-    "norm-free": NormFreeGeneratorConfig(width=4, max_width=8, group_width=4, blocks=2),
-    "norm-free-full": NormFreeGeneratorConfig(width=4, max_width=8, group_width=0, expansion=0.5),
+    "norm-free": NormFreeGeneratorConfig(width=4, max_width=8, blocks=2, dense=16),
+    "norm-free-plain": NormFreeGeneratorConfig(width=4, max_width=8, blocks=0, dense=16),
 }
 DISCRIMINATORS = {
     "mlp": MLPDiscriminatorConfig(widths=(16, 8)),
@@ -52,8 +52,8 @@ DISCRIMINATORS = {
         for normalisation in ("none", "spectral", "layer")
     },
     "residual-deep": ResidualDiscriminatorConfig(width=4, max_width=4, base=8, blocks=2),
-    "norm-free": NormFreeDiscriminatorConfig(width=4, max_width=8, group_width=4, blocks=2),
-    "norm-free-full": NormFreeDiscriminatorConfig(width=4, max_width=8, group_width=0, expansion=0.5),
+    "norm-free": NormFreeDiscriminatorConfig(width=4, max_width=8, blocks=2, dense=16),
+    "norm-free-plain": NormFreeDiscriminatorConfig(width=4, max_width=8, blocks=0, dense=16),
 }
 
 

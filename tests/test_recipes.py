@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import tomli_w
 import torch
-from small import small_splits
 
 from cardigan.data.spec import DataSpec
 from cardigan.errors import RecipeError
@@ -14,6 +13,7 @@ from cardigan.training.automatic import fit_to_data
 from cardigan.training.recipe import build_recipe, merge, parse_settings, recipe_names, recipe_table
 from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.trainer import Trainer
+from small import small_splits
 
 NAMES = [
     "autoencoder",

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import GAMES, assert_same, play, small_trainer, weights
 
 from cardigan.errors import RunError, TrainingError
 from cardigan.training import checkpoint
 from cardigan.training.checkpoint import checkpoints, read_checkpoint, save_checkpoint
+from small import GAMES, assert_same, play, small_trainer, weights
 
 
 @pytest.mark.parametrize("game", GAMES)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import GAMES, play, small_splits, small_trainer, weights
 from torch import Tensor, nn
 
 from cardigan.data import Batch
@@ -18,6 +17,7 @@ from cardigan.training.health import Health, diversity, overfit
 from cardigan.training.progress import Silence
 from cardigan.training.recipe import HealthConfig
 from cardigan.training.session import Interval, Session
+from small import GAMES, play, small_splits, small_trainer, weights
 
 MLP = {"name": "mlp", "widths": [24]}
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from cardigan.apps.files import read, reading_options
 from cardigan.apps.model import Model, ModelSource, load
-from cardigan.data import DataOptions, Dataset, Splits, open_data
-from cardigan.data.spec import Batch
-from cardigan.errors import DataError
-from cardigan.evaluation import Evaluation, Result
+from cardigan.apps.scores import SCORES, reconstruction_results
+from cardigan.data import DataOptions, Splits
+from cardigan.errors import DataError, RecipeError
+from cardigan.evaluation import METRICS, Evaluation, Result
 from cardigan.evaluation import evaluate as judge
 from cardigan.evaluation.sources import Joined
-from cardigan.training.randomness import seed_everything
-from cardigan.training.recipe import data_options, parse_settings
+from cardigan.training.device import choose_device
 from cardigan.training.run import RunFolder
 
-CHUNK = 100
+RESIZING = "Lanczos, antialiased, by Pillow, on the stored levels"
 
 
 def evaluate(
@@ -44,25 +43,35 @@ def evaluate(
         judged: a run folder, a model folder, or images in any form that can be trained on.
         data: the real images; a run's own data by default. Their test split is the reference, the training split
             gives labels for features and is searched for copies.
+        metrics: names from `cardigan.evaluation.METRICS` and, for a model that encodes, `cardigan.apps.scores.SCORES`;
+            by default all that suit.
         settings: how to read the images: "data.size=64".
 
     Raises:
         CardiganError: with one line that says what to do.
     """
+    refuse_unknown(metrics)
     path = Path(judged)
-    changes = dict(settings) if isinstance(settings, dict) else parse_settings(settings)
-    options = data_options(changes.get("data", {}))
     how: dict[str, Any] = {"metrics": metrics, "samples": samples, "features": features, "seed": seed}
     if (path / "run.toml").is_file():
         record = RunFolder(path).read_record()
-        splits = open_data(data or record.data, record.recipe.data if "data" not in changes else options)
-        return evaluate_model(load(path, device), splits, **how)
-    if (path / "config.json").is_file():
-        model = load(path, device)
-        return evaluate_model(model, open_data(data or model.config.data, options), **how)
-    if data is None:
-        raise DataError(f"{judged} is not a run: name the real images to compare it with: --data DATA")
-    return compare_pictures(open_data(judged, options), open_data(data, options), **how)
+        options = reading_options(settings, record.recipe.data)
+        model, real = load(path, device), data or record.data
+    elif (path / "config.json").is_file():
+        options, model = reading_options(settings), load(path, device)
+        real = data or model.config.data
+    elif data is None:
+        missing = f"{judged} does not exist" if not path.exists() else f"{judged} is not a run"
+        raise DataError(f"{missing}: give a run folder, or pictures and the real ones with --data DATA")
+    else:
+        options = reading_options(settings)
+        made, reals = read(judged, options), read(data, options)
+        refuse_other_shape(str(judged), made.train.spec.shape, str(data), reals.train.spec.shape)
+        device = str(choose_device(device))
+        return with_reading(compare_pictures(made, reals, device=device, **how), options)
+    splits = read(real, options)
+    refuse_other_shape("the model's samples", model.spec.shape, str(real), splits.train.spec.shape)
+    return with_reading(evaluate_model(model, splits, **how), options)
 
 
 def compare_pictures(made: Splits, real: Splits, **how: Any) -> Evaluation:
@@ -71,44 +80,73 @@ def compare_pictures(made: Splits, real: Splits, **how: Any) -> Evaluation:
     return judge(Joined(parts, made.train.name), real.test, train=real.train, **how)
 
 
-def evaluate_model(model: Model, splits: Splits, **how: Any) -> Evaluation:
-    """All that can be measured of a model: reconstruction on test images, and samples against them."""
+def evaluate_model(
+    model: Model,
+    splits: Splits,
+    *,
+    metrics: Sequence[str] | None = None,
+    samples: int | None = None,
+    features: str = "auto",
+    seed: int = 0,
+) -> Evaluation:
+    """All that can be measured of a model: reconstruction on test images, and samples against them.
+
+    Raises:
+        RunError: a metric asked for that this kind of model has not.
+        CardiganError: as `cardigan.evaluation.evaluate`.
+    """
+    own, of_samples = divided(metrics, model)
     results: list[Result] = []
     notes: tuple[str, ...] = ()
-    if model.can_encode and not how.get("metrics"):
-        results += reconstruction_results(model, splits.test)
-    if model.can_sample:
-        judgement = judge(ModelSource(model, how.pop("seed", 0)), splits.test, train=splits.train, **how)
+    if own:
+        model.encoding()
+        results += reconstruction_results(model, splits.test, seed, own)
+    if of_samples is None or of_samples:
+        model.generative()
+        judgement = judge(
+            ModelSource(model, seed),
+            splits.test,
+            train=splits.train,
+            metrics=of_samples,
+            samples=samples,
+            features=features,
+            seed=seed,
+            device=model.device,
+        )
         results += judgement.results
         notes = judgement.notes
-    elif how.get("metrics"):
-        model.generative()
     return Evaluation(tuple(results), notes)
 
 
-@torch.no_grad()
-def reconstruction_results(model: Model, test: Dataset) -> list[Result]:
-    """The game's own held-out scores over the whole test split, with the interval of their mean."""
-    seed_everything("reconstruction results")
-    scores: dict[str, list[Tensor]] = {}
-    for indices in torch.arange(len(test)).split(CHUNK):
-        batch = Batch(test.images(indices).to(model.device))
-        for name, value in model.game.validate(batch).items():
-            scores.setdefault(name, []).append(value.float().cpu())
-    protocol = {"data": test.name, "split": test.split, "digest": test.digest, "count": len(test)}
-    return [mean_result(name, torch.stack(values), protocol) for name, values in scores.items()]
+def divided(metrics: Sequence[str] | None, model: Model) -> tuple[list[str], list[str] | None]:
+    """Metrics of reconstructions, and of samples (None: all that suit them)."""
+    if metrics is None:
+        return list(SCORES) if model.can_encode else [], None if model.can_sample else []
+    return [name for name in metrics if name in SCORES], [name for name in metrics if name not in SCORES]
 
 
-MEANING = {
-    "mse": ("lower", "mean squared error of a reconstruction, pixels in [-1, 1]"),
-    "elbo": ("higher", "nats per example, a lower bound on log p(x)"),
-    "kl": ("target", "nats per example that the code carries"),
-    "bits per dimension": ("lower", "an upper bound on the code length"),
-}
+def refuse_unknown(metrics: Sequence[str] | None) -> None:
+    for name in metrics or ():
+        if name not in METRICS and name not in SCORES:
+            raise RecipeError(f"unknown metric {name!r}: choose from {', '.join((*METRICS, *SCORES))}")
 
 
-def mean_result(name: str, values: Tensor, protocol: dict[str, Any]) -> Result:
-    mean = values.mean().item()
-    half = 1.96 * values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0
-    better, meaning = MEANING[name]
-    return Result(name, mean, mean - half, mean + half, None, better, {**protocol, "meaning": meaning})
+def refuse_other_shape(made: str, shape: tuple[int, ...], real: str, wanted: tuple[int, ...]) -> None:
+    """Say which settings bring two sets of pictures to one shape."""
+    if shape == wanted:
+        return
+    mine, theirs = ("x".join(map(str, each)) for each in (shape, wanted))
+    (channels, height, width), size = shape, ""
+    if shape[1:] != wanted[1:]:
+        size = f" --set data.size={height if height == width else f'[{height},{width}]'}"
+    colour = f" --set data.channels={channels}" if shape[0] != wanted[0] else ""
+    raise DataError(f"{made} are {mine} and those of {real} {theirs}: bring them to one shape with{size}{colour}")
+
+
+def with_reading(evaluation: Evaluation, options: DataOptions) -> Evaluation:
+    """The evaluation whose protocols say how images were resized or converted before anything was measured."""
+    if options.size is None and options.channels is None:
+        return evaluation
+    how = {"resized": {**options.model_dump(mode="json", include={"size", "channels", "fit"}), "filter": RESIZING}}
+    results = tuple(replace(result, protocol={**result.protocol, **how}) for result in evaluation.results)
+    return replace(evaluation, results=results)

@@ -1,8 +1,14 @@
-"""Examples to files and back."""
+"""Examples to files and back: whole files or none."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,76 +16,186 @@ from PIL import Image
 from torch import Tensor
 
 from cardigan.apps.model import Model
-from cardigan.data import DataOptions, open_data
+from cardigan.data import DataOptions, Dataset, Splits, open_data
 from cardigan.data.spec import DataSpec
-from cardigan.errors import DataError, RunError
+from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation import psnr
 from cardigan.training.pictures import draw, save_picture, to_picture
+from cardigan.training.recipe import data_options, merge, parse_settings
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+CHUNK = 64
+SHOWN = 32
+
+
+def check_place(out: Path, folder: bool = False) -> None:
+    """Refuse what cannot become one picture, one array, or a folder of files, before any work is done.
+
+    Raises:
+        RunError: an ending that is none of ours, a folder that holds something, or a place that is no folder.
+    """
+    if out.suffix and not folder:
+        if out.suffix.lower() not in (*PICTURES, ".npy"):
+            raise RunError(f"cannot write {out}: end it in .png for a grid, in .npy for an array, or name a folder")
+        if out.is_dir():
+            raise RunError(f"cannot write {out}: it is a folder; name a file in it")
+    elif out.is_file():
+        raise RunError(f"cannot write into {out}: it is a file; name a folder, or a .png or .npy file")
+    elif out.is_dir() and any(out.iterdir()):
+        raise RunError(f"{out} exists and is not empty: choose another --out")
+    blocking = next((parent for parent in out.parents if parent.exists()), None)
+    if blocking is not None and not blocking.is_dir():
+        raise RunError(f"cannot write {out}: {blocking} is not a folder; choose another --out")
+
+
+@contextmanager
+def appearing(out: Path) -> Iterator[Path]:
+    """A path to write a file or folder at, which gets the name `out` when all of it is there, and vanishes otherwise.
+
+    Raises:
+        RunError: where it cannot be written.
+    """
+    draft = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        if draft.is_dir() and out.is_dir():
+            out.rmdir()
+        os.replace(draft, out)
+    except OSError as error:
+        raise RunError(f"cannot write {out}: {error.strerror or error}: make room or choose another place") from error
+    finally:
+        shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        RunError: where it cannot be written.
+    """
+    with appearing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def write_examples(examples: Tensor, spec: DataSpec, out: Path) -> Path:
-    """One grid where `out` is a .png, one array where it is a .npy, else a folder of single files.
+    """One grid where `out` is a .png, one array where it is a .npy, else a new folder of single files.
 
     Single files keep the data's bits and channels: 16-bit grey as 16-bit PNG; what PNG cannot hold, and points, as NPY.
 
     Raises:
         RunError: where `out` cannot be written.
     """
-    try:
+    check_place(out)
+    with appearing(out) as draft:
         if out.suffix == ".npy":
-            np.save(out, examples.numpy())
+            np.save(draft, examples.numpy())
         elif out.suffix:
-            save_picture(draw(examples, spec), out)
+            picture = draw(examples, spec)
+            save_picture(picture.convert("RGB") if out.suffix.lower().startswith(".jp") else picture, draft)
         else:
-            out.mkdir(parents=True, exist_ok=True)
+            draft.mkdir()
             for index, example in enumerate(examples):
-                write_example(example, spec, out / f"{index:06d}")
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot write {out}: {error}") from error
+                write_example(example, spec, draft / f"{index:06d}")
     return out
 
 
 def write_example(example: Tensor, spec: DataSpec, stem: Path) -> None:
+    """One example at `stem` plus .png, or .npy."""
     if spec.kind == "points" or spec.channels not in (1, 3, 4) or (spec.bits == 16 and spec.channels != 1):
-        np.save(stem.with_suffix(".npy"), example.numpy())
+        np.save(f"{stem}.npy", example.numpy())
     elif spec.bits == 16:
         levels = example[0].add(1.0).mul(32767.5).round().clamp(0, 65535)
-        Image.fromarray(levels.numpy().astype(np.uint16)).save(stem.with_suffix(".png"))
+        Image.fromarray(levels.numpy().astype(np.uint16)).save(f"{stem}.png")
     else:
-        to_picture(example).save(stem.with_suffix(".png"))
+        to_picture(example).save(f"{stem}.png")
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def reading_options(settings: Sequence[str] | dict[str, Any], base: DataOptions | None = None) -> DataOptions:
+    """`base` with `data.…` settings laid over it.
+
+    Raises:
+        RecipeError: for a setting of anything else.
+    """
+    table = dict(settings) if isinstance(settings, dict) else parse_settings(settings)
+    if other := sorted(table.keys() - {"data"}):
+        raise RecipeError(f"--set {other[0]} changes nothing here: only keys under data do, such as --set data.size=64")
+    old = {} if base is None else base.model_dump(mode="json", exclude_none=True)
+    return data_options(merge({"data": old}, table)["data"])
+
+
+@contextmanager
+def reading_progress() -> Iterator[Callable[[int, int], None] | None]:
+    """A bar for downloads and decoding that appears on a terminal, and only once there is something to wait for."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading images", visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+
+
+def read(source: str | Path, options: DataOptions) -> Splits:
+    """`open_data`, with a bar on a terminal."""
+    with reading_progress() as progress:
+        return open_data(source, options, progress=progress)
+
+
+# ---- reconstruction --------------------------------------------------------------------------------------------------
 
 
 def reconstruct_files(model: Model, source: str, out: Path) -> tuple[int, float]:
-    """Write the reconstruction of every image of a source, and before/after grids of the first.
+    """Write the reconstruction of every image of a source, and a before/after grid of the first.
 
     Returns:
         How many, and their mean PSNR in dB.
 
     Raises:
         DataError: where the images cannot be read or have another shape than the model's.
+        RunError: where the model has no encoder or `out` cannot be written.
     """
-    spec = model.spec
-    options = DataOptions(
-        size=(spec.height, spec.width) if spec.kind == "images" else None,
-        channels=spec.channels if spec.channels in (1, 3, 4) else None,
-    )
-    splits = open_data(source, options)
-    if splits.train.spec.shape != spec.shape:
-        raise DataError(f"{source} holds images of shape {splits.train.spec.shape}, the model takes {spec.shape}")
     model.encoding()
-    out.mkdir(parents=True, exist_ok=True)
-    count, total = 0, 0.0
-    for split in (splits.train, splits.test):
-        for indices in torch.arange(len(split)).split(64):
-            images = split.images(indices)
-            rebuilt = model.reconstruct(images)
-            if count == 0:
-                pairs = torch.stack([images[:32], rebuilt[:32]], 1).flatten(0, 1)
-                save_picture(draw(pairs, spec, columns=8), out / "before_after.png")
-            names = split.names(indices)
-            for row, example in enumerate(rebuilt):
-                stem = Path(names[row]).stem if names else f"{split.split}_{indices[row].item():06d}"
-                write_example(example, spec, out / f"{stem}_reconstructed")
-            total += psnr(rebuilt, images).sum().item()
-            count += len(images)
-    return count, total / count
+    check_place(out, folder=True)
+    splits = open_as(source, model.spec)
+    values: list[Tensor] = []
+    with appearing(out) as draft:
+        draft.mkdir()
+        for split in (splits.train, splits.test):
+            for indices in torch.arange(len(split)).split(CHUNK):
+                images = split.images(indices)
+                rebuilt = model.reconstruct(images)
+                if not values:
+                    pairs = torch.stack([images[:SHOWN], rebuilt[:SHOWN]], 1).flatten(0, 1)
+                    save_picture(draw(pairs, model.spec, columns=8), draft / "before_after.png")
+                for stem, example in zip(stems(split, indices), rebuilt, strict=True):
+                    write_example(example, model.spec, draft / stem)
+                values.append(psnr(rebuilt, images))
+    every = torch.cat(values)
+    return len(every), every.mean().item()
+
+
+def open_as(source: str, spec: DataSpec) -> Splits:
+    """Images brought to the shape of a model's."""
+    channels = spec.channels if spec.channels in (1, 3, 4) else None
+    wanted = DataOptions(size=(spec.height, spec.width), channels=channels)
+    splits = None
+    with suppress(DataError):  # what cannot be converted may have the right shape as it is, or says better why not
+        splits = read(source, wanted if spec.kind == "images" else DataOptions())
+    splits = splits or read(source, DataOptions())
+    if splits.train.spec.shape != spec.shape:
+        mine, theirs = ("x".join(map(str, each)) for each in (splits.train.spec.shape, spec.shape))
+        raise DataError(f"{source} holds examples of shape {mine}, the model takes {theirs}: give it others")
+    return splits
+
+
+def stems(split: Dataset, indices: Tensor) -> list[str]:
+    """A file name for each example: its number, and its own name where it has one."""
+    names = split.names(indices) or [""] * len(indices)
+    numbers = [f"{split.split}_{index:06d}" for index in indices.tolist()]
+    return ["_".join(filter(None, (number, Path(name).stem))) for number, name in zip(numbers, names, strict=True)]

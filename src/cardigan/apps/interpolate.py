@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cardigan.apps.files import appearing
 from cardigan.apps.model import Model
 from cardigan.errors import RunError
 from cardigan.training.pictures import draw
@@ -18,7 +19,9 @@ def spherical(start: Tensor, end: Tensor, share: float) -> Tensor:
     unit_start, unit_end = (x / x.norm(dim=-1, keepdim=True) for x in (start, end))
     angle = (unit_start * unit_end).sum(-1, keepdim=True).clamp(-1.0, 1.0).acos()
     weights = ((1 - share) * angle).sin(), (share * angle).sin()
-    return torch.where(angle < 1e-4, torch.lerp(start, end, share), (weights[0] * start + weights[1] * end) / angle.sin())
+    return torch.where(
+        angle < 1e-4, torch.lerp(start, end, share), (weights[0] * start + weights[1] * end) / angle.sin()
+    )
 
 
 def walk(model: Model, *, frames: int, walks: int, seed: int, stops: int = 4) -> list[Tensor]:
@@ -40,9 +43,7 @@ def write_walk(model: Model, out: Path, *, frames: int = 90, walks: int = 16, se
     """
     if out.suffix.lower() not in (".gif", ".webp", ".png"):
         raise RunError(f"cannot write a film to {out}: choose a name that ends in .gif, .webp or .png")
-    pictures = [draw(model.decode(z), model.spec) for z in walk(model, frames=frames, walks=walks, seed=seed)]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        pictures[0].save(out, save_all=True, append_images=pictures[1:], duration=50, loop=0)
-    except OSError as error:
-        raise RunError(f"cannot write {out}: {error.strerror or error}") from error
+    path = walk(model, frames=frames, walks=walks, seed=seed)
+    first, *others = [draw(model.decode(latents), model.spec) for latents in path]
+    with appearing(out) as draft:
+        first.save(draft, save_all=True, append_images=others, duration=50, loop=0)

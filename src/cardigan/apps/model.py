@@ -95,12 +95,16 @@ class Model:
 
     def parts(self, images: Tensor) -> tuple[Tensor, ...]:
         if images.dim() != 4 or tuple(images.shape[1:]) != self.spec.shape:
-            raise ValueError(f"images: expected shape (n, {', '.join(map(str, self.spec.shape))}), not {tuple(images.shape)}")
+            raise ValueError(
+                f"images: expected shape (n, {', '.join(map(str, self.spec.shape))}), not {tuple(images.shape)}"
+            )
         return images.split(CHUNK)
 
     def generative(self) -> Generative:
         if not isinstance(self.game, Generative):
-            raise RunError(f"a model of the recipe {self.config.recipe} cannot sample: it can only encode and reconstruct")
+            raise RunError(
+                f"a model of the recipe {self.config.recipe} cannot sample: it can only encode and reconstruct"
+            )
         return self.game
 
     def encoding(self) -> Encoding:

@@ -11,17 +11,20 @@ from typing import Any
 
 from PIL import Image
 
-from cardigan.evaluation import Evaluation
+from cardigan.evaluation import Evaluation, Result
 from cardigan.training.checkpoint import write_atomically
 from cardigan.training.run import RunFolder
 
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
-h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #ddd}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #eee}
-td.n{text-align:right;font-variant-numeric:tabular-nums}figure{display:inline-block;margin:.4rem}
-figcaption{font-size:.8rem;color:#666}img{max-width:100%;image-rendering:pixelated}svg{background:#fafafa}
-pre{background:#f6f6f6;padding:.8rem;overflow:auto;font-size:.8rem}.verdict{font-weight:600}
+body{font:15px/1.5 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
+h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem;border-bottom:1px solid #ddd}
+p{margin:.4rem 0}.about,.note,figcaption{color:#666}.note,figcaption{font-size:.85rem}
+.verdict{display:inline-block;padding:.3rem .8rem;border-radius:.3rem;background:#fff1e5;border-left:4px solid #bc4c00}
+.verdict.healthy{background:#e9f7ec;border-color:#2da44e}
+table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #eee}
+.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}figure{display:inline-block;margin:.4rem}
+img{max-width:100%;image-rendering:pixelated}svg{background:#fafafa}
+pre{background:#f6f6f6;padding:.8rem;overflow:auto;font-size:.8rem}
 """
 COLOURS = ("#1f6feb", "#d1242f", "#2da44e", "#8250df", "#bf8700")
 HISTORY = 8
@@ -29,39 +32,75 @@ HISTORY = 8
 Curve = Sequence[tuple[float, float]]
 
 
-def write_report(folder: RunFolder, verdict: str, evaluation: Evaluation | None, samples: Image.Image) -> None:
-    """Write report.html: verdict, samples, metrics, curves, the history of the samples, and the recipe."""
+def write_report(
+    folder: RunFolder,
+    verdict: str,
+    evaluation: Evaluation | None,
+    samples: Image.Image,
+    nearest: Image.Image | None = None,
+) -> None:
+    """Write report.html: verdict, samples, metrics, curves, the history of the samples, and the recipe.
+
+    Args:
+        nearest: samples above the training images nearest to them.
+    """
     record = folder.read_record()
     recipe = record.recipe
+    title = f"{recipe.recipe} on {record.data}"
+    size = f"{record.spec.width} x {record.spec.height} x {record.spec.channels}"
     sections = [
-        f"<h1>{html.escape(recipe.recipe)} on {html.escape(record.data)}</h1><p>{html.escape(recipe.about)}</p>",
-        f'<p class="verdict">Training: {html.escape(verdict)}</p>',
-        figure(samples, "the trained model"),
+        f'<h1>{html.escape(title)}</h1><p class="about">{html.escape(recipe.about)}</p>',
+        f'<p class="about">{size} {record.spec.kind}, batch {recipe.batch}, {recipe.images:,} images of training, '
+        f"seed {recipe.seed}, Cardigan {html.escape(record.cardigan)}</p>",
+        f'<p class="verdict {"healthy" * (verdict == "healthy")}">Training: {html.escape(verdict)}</p>',
+        section("Samples", [figure(samples, "the trained model")]),
         metrics_table(evaluation) if evaluation else "",
-        "<h2>Curves</h2>" + "".join(curves(folder.read_progress())),
-        "<h2>History</h2>" + "".join(history(folder.samples)),
-        f"<h2>Recipe</h2><pre>{html.escape(folder.record_file.read_text())}</pre>",
+        section("Nearest training images", neighbours(nearest)),
+        section("Curves", curves(folder.read_progress())),
+        section("History", history(folder.samples)),
+        section("Recipe", [f"<pre>{html.escape(folder.record_file.read_text(encoding='utf-8'))}</pre>"]),
     ]
-    page = f"<!doctype html><meta charset=utf-8><title>{html.escape(recipe.recipe)}</title><style>{STYLE}</style>"
-    write_atomically(folder.report_file, lambda path: path.write_text(page + "\n".join(sections), encoding="utf-8"))
+    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+    text = f"{page}<style>{STYLE}</style>\n" + "\n".join(filter(None, sections)) + "\n</html>\n"
+    write_atomically(folder.report_file, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def section(title: str, parts: Iterable[str]) -> str:
+    """A heading and what it is over; nothing where there is nothing."""
+    body = "".join(parts)
+    return f"<h2>{title}</h2>{body}" if body else ""
 
 
 def metrics_table(evaluation: Evaluation) -> str:
-    rows = "".join(
-        f'<tr><td>{html.escape(result.metric)}</td><td class="n">{result.value:.4g}</td>'
-        f'<td class="n">{result.low:.4g} … {result.high:.4g}</td><td>{html.escape(result.meaning())}</td></tr>'
-        for result in evaluation.results
+    head = (
+        '<tr><th>metric</th><th class="n">value</th><th class="n">95 % interval</th>'
+        '<th class="n">real against real</th><th>what it means</th></tr>'
     )
-    notes = "".join(f"<p>{html.escape(note)}</p>" for note in evaluation.notes)
-    head = "<tr><th>metric</th><th>value</th><th>95 % interval</th><th>what it means</th></tr>"
-    return f"<h2>Metrics</h2><table>{head}{rows}</table>{notes}"
+    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in evaluation.notes)
+    return section("Metrics", ["<table>", head, *map(metrics_row, evaluation.results), "</table>", notes])
+
+
+def metrics_row(result: Result) -> str:
+    floor = "" if result.floor is None else f"{result.floor:.4g}"
+    return (
+        f'<tr><td>{html.escape(result.metric)}</td><td class="n">{result.value:.4g}</td>'
+        f'<td class="n">{result.low:.4g} … {result.high:.4g}</td><td class="n">{floor}</td>'
+        f"<td>{html.escape(result.meaning())}</td></tr>"
+    )
+
+
+def neighbours(nearest: Image.Image | None) -> Iterable[str]:
+    if nearest is not None:
+        yield figure(nearest, "samples above, below each the training image nearest to it: alike pairs would be copies")
 
 
 def figure(picture: Image.Image, caption: str) -> str:
+    """A picture inside the page."""
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<figure><img src="data:image/png;base64,{data}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+    text = html.escape(caption)
+    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
 def history(samples: Path, shown: int = HISTORY) -> Iterable[str]:
@@ -71,7 +110,7 @@ def history(samples: Path, shown: int = HISTORY) -> Iterable[str]:
     for path in reversed(paths[::-1][::step]):
         with Image.open(path) as picture:
             small = picture.copy()
-        small.thumbnail((256, 256), Image.Resampling.BOX)
+        small.thumbnail((236, 236), Image.Resampling.BOX)
         yield figure(small, f"{int(path.stem):,} images")
 
 
@@ -120,7 +159,8 @@ def plot(title: str, lines: dict[str, Curve], width: int = 300, height: int = 15
     labels = (
         f'<text x="8" y="14" font-size="10" fill="#666">{high:.3g}</text>'
         f'<text x="8" y="{height - 4}" font-size="10" fill="#666">{low:.3g}</text>'
-        f'<text x="{width - 8}" y="{height - 4}" font-size="10" fill="#666" text-anchor="end">{right:,.0f} images</text>'
+        f'<text x="{width - 8}" y="{height - 4}" font-size="10" fill="#666" text-anchor="end">'
+        f"{right:,.0f} images</text>"
     )
     svg = f'<svg width="{width}" height="{height}" role="img" aria-label="{html.escape(title)}">{drawn}{labels}</svg>'
     return f"<figure>{svg}<figcaption>{legend}</figcaption></figure>"

@@ -25,7 +25,7 @@ from cardigan.training.checkpoint import write_atomically
 from cardigan.training.device import choose_device
 from cardigan.training.pictures import draw, save_picture
 from cardigan.training.progress import Listener, listener
-from cardigan.training.recipe import build_recipe, data_options, merge, parse_settings, recipe_table
+from cardigan.training.recipe import Recipe, build_recipe, data_options, merge, parse_settings, recipe_table
 from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.session import Score, Session
 from cardigan.training.trainer import Trainer
@@ -150,9 +150,11 @@ def reopen(
         raise RunError(f"{folder.path} was begun with the recipe {record.recipe.recipe}: resume without --recipe")
     splits = open_data(data or record.data, record.recipe.data)
     if splits.train.digest != record.digest:
-        raise RunError(f"{folder.path} was trained on other images than {data or record.data} holds now: start a new run")
+        raise RunError(
+            f"{folder.path} was trained on other images than {data or record.data} holds now: start a new run"
+        )
     resolved = build_recipe(merge(record.recipe.model_dump(mode="json", exclude_none=True), changes))
-    return RunRecord(**{**dict(record), "data": str(data or record.data), "recipe": resolved}), splits
+    return replaced(record, data=str(data or record.data), recipe=resolved), splits
 
 
 def fix_length(trainer: Trainer, minutes: float, hear: Listener) -> RunRecord:
@@ -171,7 +173,11 @@ def fix_length(trainer: Trainer, minutes: float, hear: Listener) -> RunRecord:
     images = done + max(1, round(0.9 * rate * 60 * minutes / batch)) * batch  # a tenth for pictures and checkpoints
     hear.note(f"{minutes:g} minutes at {rate:,.0f} images/s: {images:,} images")
     recipe = trainer.recipe.model_dump(mode="json", exclude_none=True) | {"images": images}
-    return RunRecord(**{**dict(trainer.record), "recipe": build_recipe(recipe)})
+    return replaced(trainer.record, data=trainer.record.data, recipe=build_recipe(recipe))
+
+
+def replaced(record: RunRecord, *, data: str, recipe: Recipe) -> RunRecord:
+    return RunRecord(data=data, digest=record.digest, spec=record.spec, recipe=recipe)
 
 
 def opening_line(trainer: Trainer) -> str:

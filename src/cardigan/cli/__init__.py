@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 # A waiting OpenMP thread that spins takes the core from the one that works; on shared cores passive waiting is
 # 1.7 to 3.4 times faster. It has to be chosen before torch is imported, and a user's own choice stands.
@@ -13,7 +12,7 @@ import typer
 
 from cardigan import __version__
 from cardigan.cli import data, evaluate, interpolate, recipes, reconstruct, sample, train
-from cardigan.errors import CardiganError
+from cardigan.cli.common import mended
 
 app = typer.Typer(
     name="cardigan",
@@ -24,7 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (train, sample, evaluate, reconstruct, interpolate, recipes, data):
-    app.command(command.__name__.rpartition(".")[2])(command.run)
+    name = command.__name__.rpartition(".")[2]
+    app.command(name, short_help=command.SHORT, no_args_is_help=name != "recipes")(mended(command.run))
 
 
 def show_version(wanted: bool) -> None:
@@ -41,14 +41,5 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line and exit code 2."""
-    try:
-        app()
-    except CardiganError as error:
-        print(f"cardigan: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # the reader of our output, `head` for example, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    """Run the command line."""
+    app(prog_name="cardigan")

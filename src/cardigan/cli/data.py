@@ -1,24 +1,27 @@
 """cardigan data"""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cardigan.cli.common import JsonOption, ReadingOption, check_writable
+
+SHORT = "Say what images are there and what is wrong with them."
+
 
 def run(
     source: Annotated[str, typer.Argument(metavar="DATA", help="The images to look at.", show_default=False)],
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="How to read them: --set data.size=64", metavar="KEY=VALUE")
-    ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the findings to this file.")] = None,
+    set_: ReadingOption = None,
+    json: JsonOption = None,
 ) -> None:
     """Say what images are there and what is wrong with them."""
+    check_writable(json)
+    from cardigan.apps.files import reading_options, reading_progress, write_text
     from cardigan.data import inspect_data
-    from cardigan.training.recipe import data_options, parse_settings
 
-    inspection = inspect_data(source, data_options(parse_settings(set_ or ()).get("data", {})))
+    with reading_progress() as progress:
+        inspection = inspect_data(source, reading_options(set_ or ()), progress=progress)
     for line in inspection.lines():
         typer.echo(line)
     if json:
-        json.write_text(inspection.to_json())
+        write_text(json, inspection.to_json() + "\n")

@@ -4,9 +4,13 @@ from typing import Annotated
 
 import typer
 
+SHORT = "List the recipes, or show one whole."
+
 
 def run(
-    name: Annotated[str | None, typer.Argument(help="Show this recipe whole.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Show this recipe whole.", show_default=False)
+    ] = None,
 ) -> None:
     """List the recipes, or show one with every key that --set can change."""
     from cardigan.training.recipe import build_recipe, recipe_names, recipe_table
@@ -17,4 +21,4 @@ def run(
         return
     import tomli_w
 
-    typer.echo(tomli_w.dumps(build_recipe(recipe_table(name)).model_dump(mode="json", exclude_none=True)))
+    typer.echo(tomli_w.dumps(build_recipe(recipe_table(name)).model_dump(mode="json", exclude_none=True)), nl=False)

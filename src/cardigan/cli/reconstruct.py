@@ -6,16 +6,24 @@ import typer
 
 from cardigan.cli.common import DeviceOption, OutOption, RunArgument
 
+SHORT = "Pass images through a model's code and back."
+
 
 def run(
     model: RunArgument,
-    images: Annotated[str, typer.Argument(help="Images: a folder, archive, array file or built-in.", show_default=False)],
+    images: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGES", help="A folder, archive, array file or built-in of images.", show_default=False
+        ),
+    ],
     out: OutOption,
     device: DeviceOption = "auto",
 ) -> None:
     """Pass images through a model's code and back, and say how close they come."""
-    from cardigan.apps.files import reconstruct_files
+    from cardigan.apps.files import check_place, reconstruct_files
     from cardigan.apps.model import load
 
+    check_place(out, folder=True)
     count, psnr = reconstruct_files(load(model, device), images, out)
     typer.echo(f"{count} reconstructions in {out}; mean PSNR {psnr:.2f} dB")

@@ -57,7 +57,8 @@ class WGAN(Generative):
             if not self.config.gradient_penalty:
                 clip_weights_(self.critic, self.config.clip)
 
-        yield Move(self.generator, -self.critic(self.generate(real), None).float().mean())
+        fake = self.generate(real)  # pyrefly: ignore[unbound-name]  (there is at least one critic step)
+        yield Move(self.generator, -self.critic(fake, None).float().mean())
 
     def generate(self, real: Tensor) -> Tensor:
         return self.decode(self.draw_latents(len(real), like=real))

@@ -212,8 +212,21 @@ def glorot(module: nn.Module, gain: float = 1.0) -> nn.Module:
 
 
 def he(module: nn.Module, gain: float = 1.0) -> nn.Module:
-    """Normal weights with standard deviation gain / sqrt(inputs) (He et al. 2015), biases zero."""
-    return initialise(module, lambda weight: nn.init.normal_(weight, 0.0, gain / sqrt(weight[0].numel())))
+    """Normal weights with standard deviation gain / sqrt(inputs) (He et al. 2015), biases zero.
+
+    The inputs of one output of a transposed convolution are its kernel's taps over the square of its stride.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.ConvTranspose2d):
+            taps = layer.weight[:, 0].numel() / (layer.stride[0] * layer.stride[1])
+        elif isinstance(layer, nn.Linear | nn.Conv2d):
+            taps = layer.weight[0].numel()
+        else:
+            continue
+        nn.init.normal_(layer.weight, 0.0, gain / sqrt(taps))
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    return module
 
 
 def initialise(module: nn.Module, draw: Callable[[Tensor], Tensor]) -> nn.Module:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from cardigan.data.spec import DataSpec
 
@@ -27,17 +28,20 @@ def to_picture(image: Tensor) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array if channels == 4 else array[:, :, :3]))
 
 
-def grid(images: Tensor, columns: int | None = None, smallest: int = 32) -> Image.Image:
-    """The images side by side, `columns` a row; ones smaller than `smallest` pixels are enlarged without smoothing."""
-    n, channels, height, width = images.shape
+def grid(images: Tensor, columns: int | None = None, smallest: int = 32, gap: int = 2) -> Image.Image:
+    """The images side by side, `columns` a row, `gap` white pixels apart.
+
+    Ones smaller than `smallest` pixels are enlarged by a whole factor, without smoothing.
+    """
+    n, _, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    gap = torch.full((rows * columns - n, channels, height, width), -1.0)
-    tiles = torch.cat([images.detach().float().cpu(), gap]).unflatten(0, (rows, columns))
-    sheet = tiles.permute(2, 0, 3, 1, 4).reshape(channels, rows * height, columns * width)
     scale = max(1, math.ceil(smallest / min(height, width)))
-    picture = to_picture(sheet)
-    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+    tiles = images.detach().float().cpu().repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    tiles = functional.pad(tiles, (0, gap, 0, gap), value=1.0)
+    empty = tiles.new_ones(rows * columns - n, *tiles.shape[1:])
+    sheet = torch.cat([tiles, empty]).unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
+    return to_picture(sheet[:, : sheet.shape[1] - gap, : sheet.shape[2] - gap])
 
 
 def scatter(points: Tensor, side: int = 384, extent: float = 2.0) -> Image.Image:

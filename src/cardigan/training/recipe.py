@@ -107,7 +107,9 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
-        same_kind = isinstance(old, dict) and isinstance(value, dict) and value.get("name", old.get("name")) == old.get("name")
+        same_kind = (
+            isinstance(old, dict) and isinstance(value, dict) and value.get("name", old.get("name")) == old.get("name")
+        )
         merged[key] = merge(old, value) if same_kind else value
     return merged
 
@@ -173,5 +175,3 @@ def explain(error: ValidationError, prefix: str = "") -> str:
     if first["type"] == "missing":
         return f"the recipe lacks the key {key}: add --set {key}=…"
     return f"recipe key {key}: {first['msg'].lower()}, not {first['input']!r}"
-
-

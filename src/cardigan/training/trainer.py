@@ -205,7 +205,9 @@ class Trainer:
             for seat in self.seats.values():
                 seat.optimiser.load_state_dict(state["optimisers"][seat.name])
         except (RuntimeError, KeyError, ValueError) as error:
-            raise TrainingError(f"{path} does not fit this run's recipe: resume with the recipe it began with") from error
+            raise TrainingError(
+                f"{path} does not fit this run's recipe: resume with the recipe it began with"
+            ) from error
         self.rounds, self.drawn, self.best = state["rounds"], state["drawn"], state["best"]
         self.rollbacks = max(self.rollbacks, state["rollbacks"])
         self.finite.fill_(True)
