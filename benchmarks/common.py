@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -111,15 +111,10 @@ def play(trainer: Trainer, looks: int, look: Callable[[float], None]) -> float:
 @contextmanager
 def model_of(trainer: Trainer, averaged: bool = True) -> Iterator[Model]:
     """The model as it stands, with the averaged weights or the live ones."""
-    if averaged:
-        trainer.average.swap()
-    trainer.game.eval()
-    try:
+    with trainer.average.applied() if averaged else nullcontext():
+        trainer.game.eval()
         yield Model(trainer.model_config(), trainer.game, "cpu")
-    finally:
         trainer.game.train()
-        if averaged:
-            trainer.average.swap()
 
 
 def classifier_of(splits: Splits) -> ClassifierFeatures | None:
@@ -219,7 +214,8 @@ def experiment(
     torch.set_num_threads(1)
     if args.job:
         given = json.loads(args.job)
-        job = Job(**{**given, "settings": tuple(given["settings"])})
+        given["settings"] = tuple(given["settings"])
+        job = Job(**given)
         print(json.dumps({**job.key(job.splits()), **measure(job, args.results)}))
         return None
     results = Results(args.results, Path(script).stem)
@@ -241,4 +237,7 @@ def experiment(
 
     with ThreadPoolExecutor(args.jobs) as pool:
         list(pool.map(run, missing))
-    return [row for key in keys if (row := results.find(key)) is not None]
+    rows = [row for key in keys if (row := results.find(key)) is not None]
+    if len(rows) < len(keys):
+        print(f"{len(keys) - len(rows)} trainings failed, or their recipes changed meanwhile", file=sys.stderr)
+    return rows

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import torch
 
-from cardigan.apps.evaluate import reconstruction_results
 from cardigan.apps.model import Model, ModelSource
+from cardigan.apps.scores import reconstruction_results
 from cardigan.data import Splits
 from cardigan.evaluation import FrechetScore, FromDataset, choose_features
-from cardigan.games import VAE, Generative
+from cardigan.games import Generative
 from cardigan.games.base import side_by_side
 from cardigan.training.pictures import grid, save_picture
-from cardigan.training.randomness import seed_everything
 from common import (
     Job,
     Results,
@@ -32,7 +31,7 @@ from common import (
 RECIPES = ("autoencoder", "vae", "gan", "dcgan", "wgan", "wgan-gp", "default")
 REDISTRIBUTABLE = ("fashion-mnist", "digits")
 SAMPLES, CURVE_SAMPLES, LOOKS = 10_000, 2_000, 6
-BOUND_IMAGES, BOUND_SAMPLES = 1_000, 50
+SCORES = ("mse", "elbo", "iwae")
 
 
 def measure(job: Job, results: Path) -> Row:
@@ -60,22 +59,10 @@ def measure(job: Job, results: Path) -> Row:
 
 
 def reconstruction(model: Model, splits: Splits) -> Row:
-    """Mean test scores of the models that encode; of a VAE also the importance-weighted bound in nats."""
+    """Mean test scores of the models that encode."""
     if not model.can_encode:
         return {}
-    row: Row = {result.metric: result.value for result in reconstruction_results(model, splits.test)}
-    return row | {"bound": importance_weighted_bound(model.game, splits)} if isinstance(model.game, VAE) else row
-
-
-@torch.no_grad()
-def importance_weighted_bound(game: VAE, splits: Splits) -> float:
-    """Mean over the first test images of Burda et al.'s bound: closer to log p(x) than the ELBO."""
-    seed_everything("importance-weighted bound")
-    bounds = [
-        game.importance_weighted_bound(game.observe(splits.test.images(indices)), BOUND_SAMPLES)
-        for indices in torch.arange(min(BOUND_IMAGES, len(splits.test))).split(100)
-    ]
-    return torch.cat(bounds).mean().item()
+    return {result.metric: result.value for result in reconstruction_results(model, splits.test, 0, SCORES)}
 
 
 def pictures(model: Model, splits: Splits) -> torch.Tensor:
@@ -87,7 +74,7 @@ def pictures(model: Model, splits: Splits) -> torch.Tensor:
 
 def summary(rows: list[Row]) -> str:
     groups = by_label(rows)
-    columns = {"FD": "fd", "test MSE": "mse", "test ELBO (nats)": "elbo", "50-sample bound (nats)": "bound"}
+    columns = {"FD": "fd", "test MSE": "mse", "test ELBO (nats)": "elbo", "importance-weighted bound (nats)": "iwae"}
     digits = {"mse": 4}
     results = [
         [

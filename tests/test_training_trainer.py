@@ -252,6 +252,7 @@ def test_health_measures() -> None:
     assert diversity(0.1 * real, real) == pytest.approx(0.1, rel=1e-4)
     assert overfit(train=2.0, held_out=2.0, fake=-1.0) == 0.0
     assert overfit(train=2.0, held_out=-1.0, fake=-1.0) == 1.0
+    assert overfit(train=0.02, held_out=-0.08, fake=-0.08) == 0.0
 
 
 def test_intervals_mark_evenly() -> None:

@@ -1,5 +1,6 @@
 """Where images to be judged come from: anything that yields the image of a given index."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -89,7 +90,7 @@ class FromDataset:
 class Joined:
     """Several sources one after the other, shuffled with a seed: a pool of reals."""
 
-    def __init__(self, parts: list[tuple[Dataset, Tensor]], name: str) -> None:
+    def __init__(self, parts: Sequence[tuple[Dataset, Tensor]], name: str) -> None:
         self.parts = parts
         self.name = name
         self.spec = parts[0][0].spec

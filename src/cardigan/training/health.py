@@ -14,6 +14,7 @@ from cardigan.training.recipe import HealthConfig
 COLLAPSED = 0.25
 VANISHED = 1e-7
 OVERFIT = 0.6
+TOLD_APART = 0.5
 
 Trouble = Literal["dead generator", "collapsed diversity", "overfit discriminator"]
 
@@ -85,6 +86,10 @@ def mean_distance(images: Tensor) -> Tensor:
 
 
 def overfit(train: float, held_out: float, fake: float) -> float:
-    """Where held-out images score between training images (0) and generated ones (1); Karras et al. 2020, Eq. 1."""
+    """Where held-out images score between training images (0) and generated ones (1); Karras et al. 2020, Eq. 1.
+
+    Zero where the discriminator hardly tells generated images from its training images: there is nothing it could know
+    by heart that would harm the generator.
+    """
     gap = train - fake
-    return (train - held_out) / gap if gap > 1e-3 else 0.0
+    return (train - held_out) / gap if gap > TOLD_APART else 0.0

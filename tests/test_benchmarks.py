@@ -1,0 +1,213 @@
+"""The benchmarks' own functions, on digits and for seconds: a table is only worth what made it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+import common
+import data_path
+import memory
+import quality
+import speed_dcgan
+import stacked_digits
+import startup
+import wgan_correlation
+from cardigan.objectives import OBJECTIVES
+from cardigan.training.randomness import seed_everything
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+MINUTES = 0.002
+SMALL = ("batch=16", "game.generator.width=8", "game.discriminator.width=8")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of this file's own, in which the classifier is trained once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CARDIGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def job(recipe: str, data: str = "digits", settings: tuple[str, ...] = ()) -> common.Job:
+    return common.Job(recipe, data, recipe, 0, MINUTES, settings)
+
+
+def test_play_looks_so_many_times_and_counts_rounds_only() -> None:
+    one = job("dcgan", settings=SMALL)
+    trainer, seen = one.trainer(one.splits(), 16 * 12), []
+    seconds = common.play(trainer, 4, seen.append)
+    assert trainer.finished
+    assert seen == sorted(seen)
+    assert len(seen) == 4
+    assert seen[-1] == seconds > 0
+
+
+def test_looking_at_a_model_does_not_change_the_training() -> None:
+    def weights(looks: int) -> torch.Tensor:
+        one = job("dcgan", settings=SMALL)
+        trainer = one.trainer(one.splits(), 16 * 6)
+
+        def look(_: float) -> None:
+            with common.model_of(trainer) as model:
+                model.sample(8)
+
+        common.play(trainer, looks, look)
+        return torch.cat([p.detach().flatten() for p in trainer.game.parameters()])
+
+    assert torch.equal(weights(1), weights(6))
+
+
+def test_a_key_changes_with_the_recipe_and_not_with_its_notes() -> None:
+    splits = job("dcgan").splits()
+    plain = job("dcgan").key(splits)
+    assert plain == job("dcgan", settings=("log.ticks=7",)).key(splits)
+    assert plain != job("dcgan", settings=("batch=32",)).key(splits)
+
+
+def test_rows_are_found_again_and_a_table_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["quality.py", "--minutes", "1"])
+    results = common.Results(tmp_path / "deep", "quality")
+    results.append({"label": "gan", "seed": 0, "fd": 3.0})
+    results.append({"label": "gan", "seed": 0, "fd": 2.0})
+    assert results.find({"label": "gan", "seed": 1}) is None
+    assert results.find({"label": "gan", "seed": 0}) == {"label": "gan", "seed": 0, "fd": 2.0}
+    results.publish("Quality", common.table(["a"], [["1"]]))
+    text = (tmp_path / "deep" / "quality.md").read_text()
+    assert "python benchmarks/quality.py --minutes 1" in text
+    assert "| 1 |" in text
+    assert torch.__version__ in text
+
+
+def test_spread() -> None:
+    assert common.spread([1.0, 3.0]) == "2.00 ± 1.41"
+    assert common.spread([1.0]) == "1.00"
+    assert common.spread([None]) == ""
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "measured"),
+    [
+        ("autoencoder", (), {"mse"}),
+        ("vae", (), {"elbo", "iwae", "mse", "fd", "floor"}),
+        ("dcgan", SMALL, {"fd", "floor"}),
+    ],
+)
+def test_quality(recipe: str, settings: tuple[str, ...], measured: set[str], tmp_path: Path) -> None:
+    row = quality.measure(job(recipe, settings=settings), tmp_path)
+    assert {"mse", "elbo", "iwae", "fd", "floor"} & set(row) == measured
+    assert len(row["curve"]) == (quality.LOOKS if "fd" in measured else 0)
+    assert (tmp_path / f"quality-digits-{recipe}.png").is_file()
+    assert recipe in quality.summary([{"label": recipe, "minutes": MINUTES, **row}])
+
+
+def test_stacked_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacked_digits, "SAMPLES", 500)
+    monkeypatch.setattr(stacked_digits, "FRECHET_SAMPLES", 300)
+    row = stacked_digits.measure(job("dcgan", "stacked-digits", SMALL), tmp_path)
+    assert 0 < row["modes"] <= 500
+    assert row["floor"] == pytest.approx(999 / 1000)
+    assert row["reverse_kl"] > row["floor"]
+    assert "dcgan" in stacked_digits.summary([{"label": "dcgan", **row}])
+    names = {stacked_digits.SYSTEMS[shown][0] for shown in stacked_digits.SHOWN}
+    assert {"default", "gan", "dcgan", "wgan", "wgan-gp"} == names
+
+
+@pytest.mark.parametrize(
+    ("recipe", "reported"), [("wgan", {"Wasserstein estimate"}), ("dcgan", {"JSD estimate", "generator loss"})]
+)
+def test_correlation(recipe: str, reported: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wgan_correlation, "SAMPLES", 100)
+    critic = "critic" if recipe == "wgan" else "discriminator"
+    settings = ("batch=16", "game.generator.width=8", f"game.{critic}.width=8")
+    one = common.Job(recipe, "digits", recipe, 0, 0.005, settings)
+    row = wgan_correlation.measure(one, tmp_path)
+    assert set(row["spearman"]) == reported
+    assert len(row["series"]["fd"]) <= wgan_correlation.LOOKS
+    assert recipe in wgan_correlation.summary([{"label": recipe, **row}])
+
+
+def copy_weights(plain: speed_dcgan.Plain, trainer: common.Trainer) -> None:
+    """Cardigan's DCGAN has linear layers where the plain one has convolutions of a 1 x 1 or to a 1 x 1 map."""
+    theirs = [p for net in (plain.generator, plain.discriminator) for p in net.parameters()]
+    ours = [p for net in (trainer.game.generator, trainer.game.discriminator) for p in net.parameters()]
+    assert len(theirs) == len(ours)
+    with torch.no_grad():
+        for mine, other in zip(ours, theirs, strict=True):
+            other.copy_((mine.T if mine.dim() == 2 and len(mine) > 1 else mine).reshape(other.shape))
+
+
+def test_the_plain_loop_and_cardigan_play_the_same_game(monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = speed_dcgan.noise_images(8, 64)
+    monkeypatch.setattr(speed_dcgan, "BATCH", 8)
+    trainer, plain = speed_dcgan.cardigan(splits, "float32"), speed_dcgan.Plain()
+    copy_weights(plain, trainer)
+    for turn in range(2):
+        seed_everything(trainer.recipe.seed, "round", turn, 0)
+        latents = torch.randn(8, speed_dcgan.LATENT)
+        discriminator, generator = plain.step(trainer.batches.at(turn).images, latents)
+        trainer.play_round()
+        reported = trainer.meter.read()
+        assert reported["discriminator"] * 2 == pytest.approx(discriminator, rel=2e-2)
+        assert reported["generator"] == pytest.approx(generator, rel=2e-2)
+    assert OBJECTIVES["non-saturating"] is trainer.game.objective
+
+
+def test_the_plain_networks_are_dcgan() -> None:
+    counts = [
+        sum(p.numel() for p in net.parameters()) for net in (speed_dcgan.generator(), speed_dcgan.discriminator())
+    ]
+    assert counts == [3_576_704, 2_765_568]
+
+
+def test_interleaved_counts_each_turn_but_the_first() -> None:
+    calls: list[str] = []
+    seconds = speed_dcgan.interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    assert calls == ["a", "b"] * 3
+    assert {name: len(each) for name, each in seconds.items()} == {"a": 2, "b": 2}
+
+
+def test_data_path(tmp_path: Path) -> None:
+    data_path.write_pictures(tmp_path / "pictures", 70)
+    files = data_path.PictureFiles(tmp_path / "pictures")
+    splits = data_path.open_data(tmp_path / "pictures", cache=tmp_path / "cache")
+    assert len(files) == 70 == len(splits.train) + len(splits.test)
+    names = splits.train.names(torch.arange(3))
+    assert names is not None
+    for i, name in enumerate(names):
+        again = files[[path.name for path in files.paths].index(Path(name).name)]
+        assert torch.allclose(again, splits.train.images(torch.tensor([i]))[0], atol=1e-6)
+    assert data_path.loader_seconds(tmp_path / "pictures", epochs=1) > data_path.store_seconds(splits, 5, 1)
+
+
+@pytest.mark.parametrize("kind", ["array", "holes"])
+def test_memory(kind: str, tmp_path: Path) -> None:
+    splits = memory.prepare(kind, 0.01, tmp_path)
+    assert splits.train.spec.shape == memory.SHAPE
+    assert len(splits.train) + len(splits.test) == max(64, int(0.01 * memory.GIB / memory.BYTES))
+    if kind == "holes":
+        assert (tmp_path / "pack" / "images.bin").stat().st_blocks == 0
+    assert memory.status("RssAnon") > 2**20
+
+
+def test_startup() -> None:
+    assert not startup.imports_torch(["-c", "import cardigan"])
+    assert startup.imports_torch(["-c", "import sys, types, torch"])
+    wall, used = startup.run(["-c", "pass"])
+    assert min(wall, used) > 0
+
+
+def test_an_experiment_runs_what_is_missing_only(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "quality.py"), "--data", "digits", "--recipes", "autoencoder"]
+    command += ["--seeds", "0", "--minutes", str(MINUTES), "--results", str(tmp_path)]
+    for _ in range(2):
+        subprocess.run(command, check=True, capture_output=True)
+    rows = [json.loads(line) for line in (tmp_path / "quality.jsonl").read_text().splitlines()]
+    assert [row["label"] for row in rows] == ["autoencoder"]
+    assert (tmp_path / "quality-digits.md").is_file()
