@@ -24,10 +24,12 @@ p{margin:.4rem 0}.about,.note,figcaption{color:#666}.note,figcaption{font-size:.
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #eee}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}figure{display:inline-block;margin:.4rem}
 img{max-width:100%;image-rendering:pixelated}svg{background:#fafafa}
+.curve{width:300px;vertical-align:top}
 pre{background:#f6f6f6;padding:.8rem;overflow:auto;font-size:.8rem}
 """
 COLOURS = ("#1f6feb", "#d1242f", "#2da44e", "#8250df", "#bf8700")
 HISTORY = 8
+ADVICE = {"lower": "lower is better", "higher": "higher is better", "target": "best where it equals that of the reals"}
 
 Curve = Sequence[tuple[float, float]]
 
@@ -81,11 +83,14 @@ def metrics_table(evaluation: Evaluation) -> str:
 
 
 def metrics_row(result: Result) -> str:
+    meaning = "; ".join(filter(None, (result.protocol.get("meaning"), ADVICE[result.better])))
     floor = "" if result.floor is None else f"{result.floor:.4g}"
+    if floor and "floor" in result.protocol:
+        floor += f"<br><small>{html.escape(str(result.protocol['floor']))}</small>"
     return (
         f'<tr><td>{html.escape(result.metric)}</td><td class="n">{result.value:.4g}</td>'
         f'<td class="n">{result.low:.4g} … {result.high:.4g}</td><td class="n">{floor}</td>'
-        f"<td>{html.escape(result.meaning())}</td></tr>"
+        f"<td>{html.escape(meaning)}</td></tr>"
     )
 
 
@@ -163,4 +168,4 @@ def plot(title: str, lines: dict[str, Curve], width: int = 300, height: int = 15
         f"{right:,.0f} images</text>"
     )
     svg = f'<svg width="{width}" height="{height}" role="img" aria-label="{html.escape(title)}">{drawn}{labels}</svg>'
-    return f"<figure>{svg}<figcaption>{legend}</figcaption></figure>"
+    return f'<figure class="curve">{svg}<figcaption>{legend}</figcaption></figure>'

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,14 +84,23 @@ def open_pack(folder: Path) -> Pack | None:
         index = PackIndex.model_validate_json((folder / "index.json").read_bytes())
         if not all(_intact(folder / name, record) for name, record in index.files.items()):
             return None
-        dtype = torch.uint8 if index.bits == 8 else torch.uint16
-        shape = (index.count, *index.shape)
-        pixels = torch.from_file(str(folder / "images.bin"), False, int(np.prod(shape)), dtype=dtype).view(shape)
+        pixels = mapped(folder / "images.bin", np.uint8 if index.bits == 8 else np.uint16, (index.count, *index.shape))
         splits = torch.from_numpy(np.fromfile(folder / "splits.bin", np.uint8))
         labels = torch.from_numpy(np.fromfile(folder / "labels.bin", np.int64)) if index.classes else None
         return Pack(folder, index, pixels, labels, splits)
     except (OSError, ValidationError):
         return None
+
+
+def mapped(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> torch.Tensor:
+    """A file as a read-only tensor: the system keeps its pages as long as there is room, so no set is too large.
+
+    torch.from_file maps writably, for which the system wants to promise memory for the whole file.
+    """
+    array = np.memmap(path, dtype, "r", shape=shape)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _intact(path: Path, record: FileRecord) -> bool:

@@ -85,6 +85,7 @@ def _manifold_metric(name: str, k: int, verdict: str, better: Better, meaning: s
         judged = bench.once(f"manifold {k}", lambda: manifold(real, fake, k))
         floor = bench.once(f"manifold of reals {k}", lambda: manifold(real, held, k))
         value, interval = mean_interval(getattr(judged, verdict))
+        interval = at_least_zero(interval)
         how = "normal, over the points judged, the neighbourhoods held fixed"
         yield bench.result(
             name,
@@ -201,7 +202,7 @@ def high_quality(bench: Bench) -> Iterator[Result]:
         raise DataError("high-quality takes points with known modes (ring, grid): leave it out for images")
     found, _, _ = bench.once("histogram", lambda: _histogram(bench))
     share = found.high_quality
-    interval = normal_interval(share, (share * (1 - share) / found.drawn) ** 0.5)
+    interval = at_least_zero(normal_interval(share, (share * (1 - share) / found.drawn) ** 0.5))
     yield bench.result(
         "high quality",
         share,
@@ -288,6 +289,7 @@ def authenticity(bench: Bench) -> Iterator[Result]:
     """AuthPct in the main features, beside that of unseen reals."""
     fake, test, train = _memory_features(bench, "auth")
     value, interval = mean_interval(100 * memorisation.authentic(fake, train))
+    interval = at_least_zero(interval)
     yield bench.result(
         "AuthPct",
         value,

@@ -22,6 +22,7 @@ from cardigan.networks.layers import (
     stages,
 )
 from cardigan.networks.spectral import Network, spectral_norm
+from cardigan.networks.strided import Double, Halve
 
 
 class DCGANGenerator(nn.Module):
@@ -65,9 +66,9 @@ class DCGANGeneratorConfig(Config):
         start = LabelledLatent(latent, classes)
         layers = self._start(start.width, channels[0], plan)
         for inputs, outputs in pairwise(channels):
-            layers += self._normalised(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=self._bias), outputs)
+            layers += self._normalised(Double(inputs, outputs, bias=self._bias), outputs)
         # An unsquashed output is a likelihood's parameter, whose mean over the data is seldom zero.
-        layers.append(nn.ConvTranspose2d(channels[-1], shape[0], 4, 2, 1, bias=not squash))
+        layers.append(Double(channels[-1], shape[0], bias=not squash))
         layers += [Centre(shape[1:]), nn.Tanh() if squash else nn.Identity()]
         network = DCGANGenerator(start, nn.Sequential(*layers))
         normal(network)
@@ -119,10 +120,9 @@ class DCGANDiscriminatorConfig(Config):
     def _body(self, shape: Shape) -> tuple[nn.Sequential, int]:
         plan = stages(shape)
         channels = plan.channels(self.width, self.max_width)[: plan.count]
-        layers = [Centre(plan.size), nn.Conv2d(shape[0], channels[0], 4, 2, 1, bias=self._bias), nn.LeakyReLU(0.2)]
+        layers = [Centre(plan.size), Halve(shape[0], channels[0], bias=self._bias), nn.LeakyReLU(0.2)]
         for inputs, outputs in pairwise(channels):
-            convolution = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=self._bias)
-            layers += [convolution, *self._norm(outputs), nn.LeakyReLU(0.2)]
+            layers += [Halve(inputs, outputs, bias=self._bias), *self._norm(outputs), nn.LeakyReLU(0.2)]
         return nn.Sequential(*layers, nn.Flatten()), channels[-1] * plan.base[0] * plan.base[1]
 
     @property

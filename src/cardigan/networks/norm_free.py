@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from cardigan.config import Config
 from cardigan.networks.heads import Discriminator, Encoder, class_vectors
 from cardigan.networks.layers import Centre, LabelledLatent, Reshape, Shape, he, stages
+from cardigan.networks.strided import Double, Halve
 
 SLOPE = 0.2
 GAIN = sqrt(2 / (1 + SLOPE**2))
@@ -42,16 +43,6 @@ class Block(nn.Module):
 
 def activation() -> nn.Module:
     return nn.LeakyReLU(SLOPE)
-
-
-def halve(inputs: int, outputs: int, gain: float = GAIN) -> nn.Module:
-    """A 4 x 4 convolution with stride 2."""
-    return he(nn.Conv2d(inputs, outputs, 4, 2, 1), gain)
-
-
-def double(inputs: int, outputs: int, gain: float = GAIN) -> nn.Module:
-    """A 4 x 4 transposed convolution with stride 2."""
-    return he(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), gain)
 
 
 class NormFreeGenerator(nn.Module):
@@ -105,8 +96,8 @@ class NormFreeGeneratorConfig(_NormFreeConfig):
         layers = [he(nn.Linear(start.width, self.dense)), activation()]
         layers += [he(nn.Linear(self.dense, prod(base)), GAIN), Reshape(*base), *self._blocks(channels[0])]
         for inputs, outputs in pairwise(channels):
-            layers += [activation(), double(inputs, outputs), *self._blocks(outputs)]
-        layers += [activation(), double(channels[-1], shape[0], gain=0.5), Centre(shape[1:])]
+            layers += [activation(), he(Double(inputs, outputs), GAIN), *self._blocks(outputs)]
+        layers += [activation(), he(Double(channels[-1], shape[0]), 0.5), Centre(shape[1:])]
         return NormFreeGenerator(start, nn.Sequential(*layers, nn.Tanh() if squash else nn.Identity()))
 
 
@@ -136,9 +127,9 @@ class NormFreeDiscriminatorConfig(_NormFreeConfig):
     def _body(self, shape: Shape) -> nn.Sequential:
         plan = stages(shape)
         channels = plan.channels(self.width, self.max_width)[: plan.count]
-        layers = [Centre(plan.size), halve(shape[0], channels[0], gain=1.0), *self._blocks(channels[0])]
+        layers = [Centre(plan.size), he(Halve(shape[0], channels[0])), *self._blocks(channels[0])]
         for inputs, outputs in pairwise(channels):
-            layers += [activation(), halve(inputs, outputs), *self._blocks(outputs)]
+            layers += [activation(), he(Halve(inputs, outputs), GAIN), *self._blocks(outputs)]
         base = channels[-1] * prod(plan.base)
         layers += [activation(), nn.Flatten(), he(nn.Linear(base, self.dense), GAIN), activation()]
         return nn.Sequential(*layers)

@@ -1,0 +1,149 @@
+"""What `cardigan evaluate` makes of runs, model folders and pictures."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cardigan.apps.evaluate import divided, evaluate, evaluate_model
+from cardigan.apps.model import Model, load
+from cardigan.apps.neighbours import nearest_panel
+from cardigan.apps.report import write_report
+from cardigan.apps.scores import SCORES, image_scores, reconstruction_results
+from cardigan.data import Splits
+from cardigan.errors import RecipeError, RunError
+from cardigan.evaluation import Evaluation
+from cardigan.games.vae import VAE
+from small import play, small_splits, small_trainer
+
+NAMES = list(SCORES)
+
+
+def small_model(folder: Path, kind: str, **changes: object) -> tuple[Model, Splits]:
+    splits = small_splits()
+    trainer = play(small_trainer(folder, kind, splits=splits, **changes), 3)
+    trainer.deploy()
+    return load(folder, "cpu"), splits
+
+
+def test_scores_of_a_vae(tmp_path: Path):
+    model, splits = small_model(tmp_path, "vae")
+    found = {result.metric: result for result in reconstruction_results(model, splits.test, 0, NAMES)}
+    assert list(found) == ["elbo", "iwae", "bits per dimension", "mse", "psnr"]
+    assert found["iwae"].value > found["elbo"].value, "more importance samples tighten the bound"
+    assert found["bits per dimension"].value == pytest.approx(-found["elbo"].value / (64 * 0.6931471805599453))
+    for result in found.values():
+        assert result.low < result.value < result.high
+        assert result.protocol["samples"] == len(splits.test)
+        assert result.protocol["likelihood"] == "bernoulli"
+
+
+def test_scores_of_an_autoencoder(tmp_path: Path):
+    model, splits = small_model(tmp_path, "autoencoder")
+    results = reconstruction_results(model, splits.test, 0, NAMES)
+    assert [result.metric for result in results] == ["mse", "psnr"]
+    images = splits.test.images(torch.arange(len(splits.test)))
+    errors = (model.reconstruct(images) - images).square().flatten(1).mean(1)
+    assert results[0].value == pytest.approx(errors.mean().item(), rel=1e-5)
+    half = 1.959964 * errors.std().item() / len(errors) ** 0.5
+    assert results[0].high - results[0].value == pytest.approx(half, rel=1e-4)
+
+
+def test_a_score_is_one_number_an_image(tmp_path: Path):
+    model, splits = small_model(tmp_path, "vae")
+    scores = image_scores(model, splits.test.images(torch.arange(5)), bounded=True)
+    assert {tuple(values.shape) for values in scores.values()} == {(5,)}
+
+
+def test_scores_depend_on_the_seed_alone(tmp_path: Path):
+    model, splits = small_model(tmp_path, "vae")
+    first, again, other = (reconstruction_results(model, splits.test, seed, ["elbo"])[0].value for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_the_bound_is_taken_on_a_thousand_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("cardigan.apps.scores.BOUND_IMAGES", 20)
+    monkeypatch.setattr("cardigan.apps.scores.CHUNK", 20)
+    model, splits = small_model(tmp_path, "vae")
+    iwae, mse = reconstruction_results(model, splits.test, 0, ["iwae", "mse"])
+    assert (iwae.protocol["samples"], mse.protocol["samples"]) == (20, len(splits.test))
+
+
+def test_a_density_has_no_bits(tmp_path: Path):
+    model, splits = small_model(tmp_path, "vae", game={"likelihood": "gaussian"})
+    assert isinstance(model.game, VAE)
+    names = [result.metric for result in reconstruction_results(model, splits.test, 0, NAMES)]
+    assert "bits per dimension" not in names
+
+
+def test_metrics_of_samples_carry_seed_and_protocol(tmp_path: Path, cache: Path):
+    model, splits = small_model(tmp_path, "gan")
+    found = evaluate_model(model, splits, metrics=["fd"], features="random", seed=5)
+    result = found["FD(random)"]
+    assert result.floor is not None
+    assert result.protocol["seed"] == 5
+    assert "seed 5" in result.protocol["generated"]
+    assert {"features", "reference", "samples", "arithmetic", "version"} <= result.protocol.keys()
+    other = evaluate_model(model, splits, metrics=["fd"], features="random", seed=6)
+    assert other["FD(random)"].value != result.value
+
+
+def test_by_default_a_model_shows_all_it_can(tmp_path: Path):
+    encodes, _ = small_model(tmp_path / "a", "autoencoder")
+    samples, _ = small_model(tmp_path / "b", "gan")
+    both, _ = small_model(tmp_path / "c", "vae")
+    assert divided(None, encodes) == (NAMES, [])
+    assert divided(None, samples) == ([], None)
+    assert divided(None, both) == (NAMES, None)
+    assert divided(["fd", "elbo"], both) == (["elbo"], ["fd"])
+
+
+def test_what_a_model_cannot_do(tmp_path: Path, cache: Path):
+    encodes, splits = small_model(tmp_path / "a", "autoencoder")
+    with pytest.raises(RunError, match="cannot sample"):
+        evaluate_model(encodes, splits, metrics=["fd"])
+    samples, splits = small_model(tmp_path / "b", "gan")
+    with pytest.raises(RunError, match="no encoder"):
+        evaluate_model(samples, splits, metrics=["mse"])
+    with pytest.raises(RecipeError, match="unknown metric 'fid'"):
+        evaluate(tmp_path / "b", metrics=["fid"])
+
+
+def test_the_nearest_training_image_of_a_copy_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model, splits = small_model(tmp_path, "gan")
+    monkeypatch.setattr(model, "sample", lambda n: splits.train.images(torch.arange(n)))
+    panel = nearest_panel(model, splits.train, shown=4)
+    assert panel is not None
+    half = (panel.height - 2) // 2
+    above, below = panel.crop((0, 0, panel.width, half)), panel.crop((0, half + 2, panel.width, panel.height))
+    assert above.tobytes() == below.tobytes()
+
+
+def test_what_cannot_sample_has_no_panel(tmp_path: Path):
+    model, splits = small_model(tmp_path, "autoencoder")
+    assert nearest_panel(model, splits.train) is None
+
+
+def test_report(tmp_path: Path, cache: Path):
+    splits = small_splits()
+    trainer = play(small_trainer(tmp_path, "gan", splits=splits), 2)
+    trainer.deploy()
+    model = load(tmp_path, "cpu")
+    found = evaluate_model(model, splits, metrics=["fd"], features="random")
+    panel = nearest_panel(model, splits.train)
+    assert panel is not None
+    entry = '{"rounds": 1, "images": 16, "scalars": {"a<b": 1.0, "generator": null}}\n'
+    trainer.folder.progress_file.write_text(entry + '{"rounds": 2, "ima')
+    write_report(trainer.folder, "healthy", Evaluation(found.results, ("1 < 2",)), panel, panel)
+    page = trainer.folder.report_file.read_text(encoding="utf-8")
+    for word in (
+        "Training: healthy",
+        "FD(random)",
+        "real against real",
+        "Nearest training images",
+        "a&lt;b",
+        "1 &lt; 2",
+    ):
+        assert word in page
+    assert "http" not in page, "the page needs nothing else"
+    assert page.count("<img") == 2
