@@ -109,11 +109,11 @@ def test_a_new_name_replaces_the_table() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("game.latnet.size=3", "unknown recipe key game.gan.latnet"),
+        ("game.latnet.size=3", "unknown recipe key game.latnet"),
         ("batch=big", "recipe key batch: input should be a valid integer.*'big'"),
         ("batch=0", "recipe key batch: input should be greater than 0"),
-        ("game.objective=wasserstien", "game.gan.objective"),
-        ("game.generator={name='unet'}", "game.gan.generator.*unet"),
+        ("game.objective=wasserstien", "game.objective"),
+        ("game.generator={name='unet'}", "game.generator.*unet"),
         ("micro_batches=7", "batch 64 cannot be cut into 7"),
         ("optimiser.generator.lr=-1", "lr"),
     ],

@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 from cardigan.apps.evaluate import evaluate_model
+from cardigan.apps.files import read
 from cardigan.apps.model import Model, ModelSource, load
+from cardigan.apps.neighbours import nearest_panel
 from cardigan.apps.report import write_report
-from cardigan.data import Splits, open_data
+from cardigan.data import Splits
 from cardigan.data.cache import cache_folder
 from cardigan.errors import RecipeError, RunError
 from cardigan.evaluation import Evaluation, FrechetScore, choose_features, domain_classifier
@@ -78,6 +80,7 @@ def train(
         CardiganError: with one line that says what to do.
     """
     hear = progress or listener()
+    choose_device(device)  # a wrong one is refused before the data is read
     if images is not None and minutes is not None:
         raise RecipeError("give --images or --minutes, not both")
     changes = dict(settings) if isinstance(settings, dict) else parse_settings(settings)
@@ -97,9 +100,11 @@ def train(
         trainer = Trainer(record, splits, folder, device)
         if going_on:
             trainer.restore()
+    score = selection_score(trainer)
     folder.create(record)
-    hear.note(opening_line(trainer))
-    session = Session(trainer, hear, score=selection_score(trainer))
+    for line in (*opening_notes(trainer), opening_line(trainer)):
+        hear.note(line)
+    session = Session(trainer, hear, score=score)
     session.run()
     return finish(folder, splits, session.health.verdict(), device, evaluate)
 
@@ -112,7 +117,7 @@ def finish(folder: RunFolder, splits: Splits, verdict: str, device: str, evaluat
     evaluation = evaluate_model(model, splits) if evaluate else None
     if evaluation:
         write_atomically(folder.evaluation_file, lambda path: path.write_text(evaluation.to_json()))
-    write_report(folder, verdict, evaluation, picture)
+    write_report(folder, verdict, evaluation, picture, nearest_panel(model, splits.train))
     return Run(folder.path, model, evaluation, verdict)
 
 
@@ -133,7 +138,7 @@ def prepare(
     folder.refuse_if_taken()
     table = recipe_table(recipe or "default")
     options = data_options(merge(table, changes).get("data", {}))
-    splits = open_data(data, options)
+    splits = read(data, options)
     if recipe in (None, "default"):
         table = fit_to_data(table, splits.train.spec, choose_device(device))
     resolved = build_recipe(merge(table, changes))
@@ -148,7 +153,7 @@ def reopen(
     record = folder.read_record()
     if recipe not in (None, record.recipe.recipe):
         raise RunError(f"{folder.path} was begun with the recipe {record.recipe.recipe}: resume without --recipe")
-    splits = open_data(data or record.data, record.recipe.data)
+    splits = read(data or record.data, record.recipe.data)
     if splits.train.digest != record.digest:
         raise RunError(
             f"{folder.path} was trained on other images than {data or record.data} holds now: start a new run"
@@ -178,6 +183,15 @@ def fix_length(trainer: Trainer, minutes: float, hear: Listener) -> RunRecord:
 
 def replaced(record: RunRecord, *, data: str, recipe: Recipe) -> RunRecord:
     return RunRecord(data=data, digest=record.digest, spec=record.spec, recipe=recipe)
+
+
+def opening_notes(trainer: Trainer) -> list[str]:
+    """What there is to know of the data before hours are spent on it."""
+    notes = [f"note: {note}" for note in trainer.splits.notes]
+    count, batch = len(trainer.splits.train), trainer.recipe.batch
+    if batch > count:
+        notes.append(f"note: each batch of {batch} shows some of the {count} training images more than once")
+    return notes
 
 
 def opening_line(trainer: Trainer) -> str:

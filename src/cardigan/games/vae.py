@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
+from cardigan.errors import RecipeError
 from cardigan.games.base import Encoding, Generative, LatentConfig, Move, side_by_side
 from cardigan.networks import DiscriminatorConfig, GeneratorConfig
 from cardigan.networks.pair import Autoencoding
@@ -60,6 +61,8 @@ class VAE(Generative, Encoding):
 
     def __init__(self, config: VAEConfig, spec: DataSpec) -> None:
         super().__init__(spec)
+        if spec.kind == "points" and config.likelihood != "gaussian":
+            raise RecipeError(f"points have no {config.likelihood} likelihood: add --set game.likelihood=gaussian")
         self.config = config
         self.latent = LatentConfig(size=config.latent)
         channels, height, width = spec.shape

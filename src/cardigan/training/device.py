@@ -10,16 +10,32 @@ from typing import Literal
 import torch
 from torch import nn
 
+from cardigan.errors import RecipeError
+
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device called `name`; "auto" takes CUDA, then Apple's GPU, then the CPU."""
+    """The device called `name`; "auto" takes CUDA, then Apple's GPU, then the CPU.
+
+    Raises:
+        RecipeError: where there is no such device, or not in this machine.
+    """
     if name != "auto":
-        return torch.device(name)
+        return named_device(name)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def named_device(name: str) -> torch.device:
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    kind, _, index = name.partition(":")
+    if kind not in counts or not (index or "0").isdigit():
+        raise RecipeError(f"unknown device {name!r}: choose auto, cpu, cuda, cuda:1 or mps")
+    if int(index or 0) >= counts[kind]:
+        raise RecipeError(f"this machine has no device {name}: use --device auto or --device cpu")
+    return torch.device(name)
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

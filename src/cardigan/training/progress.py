@@ -24,7 +24,7 @@ class Tick:
 
     @property
     def seconds_left(self) -> float:
-        return (self.total - self.images) / max(self.images_per_second, 1e-9)
+        return max(0, self.total - self.images) / max(self.images_per_second, 1e-9)
 
     def summary(self, shown: int = 4) -> str:
         """Rate, the first few scalars, and the last metric."""

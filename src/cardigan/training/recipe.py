@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ def build_recipe(table: dict[str, Any]) -> Recipe:
     try:
         recipe = Recipe.model_validate(table)
     except ValidationError as error:
-        raise RecipeError(explain(error)) from error
+        raise RecipeError(explain(error, table)) from error
     if recipe.batch % recipe.micro_batches:
         raise RecipeError(f"batch {recipe.batch} cannot be cut into {recipe.micro_batches} equal micro_batches")
     return recipe
@@ -163,15 +163,26 @@ def data_options(table: dict[str, Any]) -> DataOptions:
     try:
         return DataOptions.model_validate(table)
     except ValidationError as error:
-        raise RecipeError(explain(error, "data.")) from error
+        raise RecipeError(explain(error, table, "data")) from error
 
 
-def explain(error: ValidationError, prefix: str = "") -> str:
-    """The first complaint of a validation in one line: which key, what is wrong, what was given."""
+def explain(error: ValidationError, table: Any, *prefix: str) -> str:
+    """The first complaint of a validation in one line: which key of `table`, what is wrong, what was given."""
     first = error.errors()[0]
-    key = prefix + ".".join(str(part) for part in first["loc"])
+    key = ".".join((*prefix, *written_keys(first["loc"], table)))
     if first["type"] == "extra_forbidden":
         return f"unknown recipe key {key}: see the keys with `cardigan recipes NAME`"
     if first["type"] == "missing":
-        return f"the recipe lacks the key {key}: add --set {key}=…"
-    return f"recipe key {key}: {first['msg'].lower()}, not {first['input']!r}"
+        return f"there is no key {key}"
+    if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return f"recipe key {key} is a table: set a key inside it, not {key}={first['input']!r}"
+    given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+    return f"recipe key {key}: {first['msg'].lower()}{given}"
+
+
+def written_keys(location: tuple[int | str, ...], table: Any) -> Iterator[str]:
+    """The keys that lead to a complaint as the user wrote them, without the kinds that pydantic puts between them."""
+    for i, part in enumerate(location):
+        if isinstance(table, dict) and (part in table or i == len(location) - 1):
+            table = table.get(part)
+            yield str(part)

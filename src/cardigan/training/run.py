@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,11 @@ class RunFolder:
             self.samples.mkdir(exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
-            raise RunError(f"cannot make the run folder {self.path}: {error.strerror}") from error
+            raise RunError(f"cannot make the run folder {self.path}: {error.strerror}; choose another --out") from error
+        except RunError:
+            with suppress(OSError):  # a folder that holds something is an older run, and stays
+                self.path.rmdir()
+            raise
 
     def read_record(self) -> RunRecord:
         """The record in run.toml.
@@ -97,11 +102,14 @@ class RunFolder:
         if not self.record_file.is_file():
             raise RunError(f"{self.path} is not a run folder: it has no run.toml")
         try:
-            return RunRecord.model_validate(tomllib.loads(self.record_file.read_text()))
-        except ValidationError as error:
-            raise RunError(f"{self.record_file} is damaged or foreign: {explain(error)}") from error
+            table = tomllib.loads(self.record_file.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise RunError(f"{self.record_file} is damaged: {error}") from error
+            raise RunError(f"{self.record_file} is damaged: {error}; restore it, or start a new run") from error
+        try:
+            return RunRecord.model_validate(table)
+        except ValidationError as error:
+            reason = explain(error, table)
+            raise RunError(f"{self.record_file} is foreign or of another version: {reason}; start a new run") from error
 
     def newest_checkpoint(self) -> Path | None:
         found = checkpoints(self.checkpoints) if self.checkpoints.is_dir() else []

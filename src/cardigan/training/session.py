@@ -162,9 +162,11 @@ class Session:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM let the round end first; elsewhere than in the main thread signals are not ours."""
+        """Ctrl-C and SIGTERM let the round end first, a second one does not; outside the main thread they are not ours."""
 
         def stop(number: int, frame: object) -> None:
+            if self.stopping:
+                raise KeyboardInterrupt
             self.stopping = True
 
         try:

@@ -17,7 +17,7 @@ from torch import Tensor, nn, optim
 
 from cardigan.data import Batches, Dataset, Splits
 from cardigan.data.spec import Batch
-from cardigan.errors import TrainingError
+from cardigan.errors import RecipeError, TrainingError
 from cardigan.games import Game, Generative, Move
 from cardigan.schedule import value_at
 from cardigan.training.average import WeightAverage
@@ -55,6 +55,9 @@ class Trainer:
         self.game: Game = self.recipe.game.build(record.spec)
         self.arithmetic = choose_arithmetic(choose_device(device), self.recipe.precision, self.recipe.batch, self.game)
         self.arithmetic.place(self.game)
+        if strange := sorted(self.recipe.optimiser.keys() - set(self.game.players)):
+            players = ", ".join(self.game.players)
+            raise RecipeError(f"unknown recipe key optimiser.{strange[0]}: the players of this game are {players}")
         self.seats = {id(getattr(self.game, name)): self.seat(name) for name in self.game.players}
         self.average = WeightAverage(self.recipe.average, {n: getattr(self.game, n) for n in self.game.deployed})
         self.batches = Batches(
