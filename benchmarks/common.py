@@ -201,6 +201,7 @@ def options(about: str | None, **defaults: Any) -> argparse.ArgumentParser:
         parser.add_argument("--seeds", type=int, nargs="+")
         parser.add_argument("--recipes", nargs="+")
         parser.add_argument("--data")
+        parser.add_argument("--set", dest="settings", nargs="+", default=[], help="key=value changes to every recipe")
         parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, each on one thread")
         parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.set_defaults(**defaults)

@@ -77,7 +77,7 @@ def summary(rows: list[Row]) -> str:
 def main() -> None:
     args = options(__doc__, data=DATA, minutes=2.0, seeds=[0, 1, 2], recipes=SHOWN).parse_args()
     jobs = [
-        Job(label, args.data, *SYSTEMS[label][:1], seed, args.minutes, SYSTEMS[label][1])
+        Job(label, args.data, *SYSTEMS[label][:1], seed, args.minutes, (*SYSTEMS[label][1], *args.settings))
         for label in args.recipes
         for seed in args.seeds
     ]

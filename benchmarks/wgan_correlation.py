@@ -89,7 +89,8 @@ def summary(rows: list[Row]) -> str:
 def main() -> None:
     recipes = ["wgan-gp", "wgan", "dcgan"]
     args = options(__doc__, data="fashion-mnist", minutes=3.0, seeds=[0, 1, 2], recipes=recipes).parse_args()
-    jobs = [Job(name, args.data, name, seed, args.minutes) for name in args.recipes for seed in args.seeds]
+    settings = tuple(args.settings)
+    jobs = [Job(name, args.data, name, seed, args.minutes, settings) for name in args.recipes for seed in args.seeds]
     rows = experiment(__file__, args, jobs, measure)
     if rows is not None:
         Results(args.results, "wgan_correlation").publish(

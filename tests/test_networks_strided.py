@@ -10,7 +10,7 @@ from cardigan.networks.strided import Double, Halve
 
 @pytest.fixture
 def always_deep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strided, "FEWEST_TAPS", 0)
+    monkeypatch.setattr(strided, "pays", lambda *_: True)
 
 
 def pair(transposed: bool) -> tuple[nn.Module, nn.Module]:
@@ -70,9 +70,11 @@ def test_under_autocast_the_gradient_is_as_good_as_torchs(transposed: bool, alwa
     assert errors[0] < max(1.5 * errors[1], 0.01)
 
 
-def test_it_is_taken_for_deep_layers_only() -> None:
+def test_it_is_taken_for_deep_layers_and_fast_products_only() -> None:
     cpu = torch.device("cpu")
-    assert strided.is_deep(256, (64, 4, 4), cpu)
-    assert not strided.is_deep(256, (64, 16, 16), cpu)
-    assert not strided.is_deep(64, (64, 4, 4), cpu)
-    assert not strided.is_deep(256, (64, 4, 4), torch.device("cuda"))
+    assert not strided.pays(256, (64, 4, 4), cpu)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert strided.pays(256, (64, 4, 4), cpu)
+        assert not strided.pays(256, (64, 16, 16), cpu)
+        assert not strided.pays(64, (64, 4, 4), cpu)
+        assert not strided.pays(256, (64, 4, 4), torch.device("cuda"))

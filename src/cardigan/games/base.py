@@ -8,6 +8,7 @@ of that player only, its optimiser's step) before the round goes on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -117,6 +118,19 @@ class Encoding(Game):
     def reconstruct(self, images: Tensor) -> Tensor:
         """Images of the same shape, passed through the code."""
         raise TypeError(f"{type(self).__name__} defines no reconstruction")
+
+
+@contextmanager
+def frozen(player: nn.Module) -> Iterator[None]:
+    """What is computed within the context takes the player for a fixed function: no graph is kept for its weights."""
+    parameters = [parameter for parameter in player.parameters() if parameter.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
 
 
 def side_by_side(*columns: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
 from cardigan.errors import RecipeError
-from cardigan.games.base import Generative, LatentConfig, Move
+from cardigan.games.base import Generative, LatentConfig, Move, frozen
 from cardigan.networks import DiscriminatorConfig, GeneratorConfig
 from cardigan.objectives import (
     OBJECTIVES,
@@ -146,12 +146,9 @@ class GAN(Generative):
         return first, second
 
     def generator_loss(self, real: Batch, fake: Tensor) -> Tensor:
-        if not self.objective.paired:
-            scores = self.score(fake, real)
-            return self.objective.generator(scores.detach(), scores)
-        with torch.no_grad():
-            real_scores = self.score(real.images, real)
-        return self.objective.generator(real_scores, self.score(fake, real))
+        with frozen(self.discriminator):
+            real_scores = self.score(real.images, real) if self.objective.paired else None
+            return self.objective.generator(real_scores, self.score(fake, real))
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Mean scores of held-out images and of as many generated ones, for the discriminator's overfitting."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
-from cardigan.games.base import Generative, LatentConfig, Move
+from cardigan.games.base import Generative, LatentConfig, Move, frozen
 from cardigan.networks import DiscriminatorConfig, GeneratorConfig
 from cardigan.objectives import clip_weights_, gradient_penalty
 
@@ -58,7 +58,9 @@ class WGAN(Generative):
                 clip_weights_(self.critic, self.config.clip)
 
         fake = self.generate(real)  # pyrefly: ignore[unbound-name]  (there is at least one critic step)
-        yield Move(self.generator, -self.critic(fake, None).float().mean())
+        with frozen(self.critic):
+            loss = -self.critic(fake, None).float().mean()
+        yield Move(self.generator, loss)
 
     def generate(self, real: Tensor) -> Tensor:
         return self.decode(self.draw_latents(len(real), like=real))

@@ -120,9 +120,9 @@ class DCGANDiscriminatorConfig(Config):
     def _body(self, shape: Shape) -> tuple[nn.Sequential, int]:
         plan = stages(shape)
         channels = plan.channels(self.width, self.max_width)[: plan.count]
-        layers = [Centre(plan.size), Halve(shape[0], channels[0], bias=self._bias), nn.LeakyReLU(0.2)]
+        layers = [Centre(plan.size), Halve(shape[0], channels[0], bias=self._bias), nn.LeakyReLU(0.2, inplace=True)]
         for inputs, outputs in pairwise(channels):
-            layers += [Halve(inputs, outputs, bias=self._bias), *self._norm(outputs), nn.LeakyReLU(0.2)]
+            layers += [Halve(inputs, outputs, bias=self._bias), *self._norm(outputs), nn.LeakyReLU(0.2, inplace=True)]
         return nn.Sequential(*layers, nn.Flatten()), channels[-1] * plan.base[0] * plan.base[1]
 
     @property

@@ -59,6 +59,23 @@ class Arithmetic:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             yield
 
+    @contextmanager
+    def products(self) -> Iterator[None]:
+        """oneDNN's float32 matrix products where torch would take MKL's.
+
+        On AMD processors they are 2 times as fast, a round of an MLP game 1.5 to 1.7 times, and as exact (4e-7). torch
+        takes them at the precision "medium", at which a processor with AMX rounds to bfloat16: there nothing is changed.
+        """
+        if self.device.type != "cpu" or torch.cpu._is_amx_tile_supported():
+            yield
+            return
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+
     def place(self, module: nn.Module) -> nn.Module:
         module.to(self.device)
         if self.channels_last:

@@ -106,9 +106,10 @@ class Trainer:
         parts = self.recipe.micro_batches
         streams = [self.batches.stream(self.drawn, parts=parts, part=i) for i in range(parts)]
         rounds = [self.game.round(stream) for stream in streams]
-        while seat := self.take_move(rounds):
-            seat.optimiser.step()
-            seat.optimiser.zero_grad(set_to_none=True)
+        with self.arithmetic.products():
+            while seat := self.take_move(rounds):
+                seat.optimiser.step()
+                seat.optimiser.zero_grad(set_to_none=True)
         fresh = (streams[0].drawn - self.drawn) * self.recipe.batch
         self.rounds, self.drawn = self.rounds + 1, streams[0].drawn
         self.average.update(self.images, fresh)
