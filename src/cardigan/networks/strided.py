@@ -44,7 +44,8 @@ class _Halve(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, Tensor | None]:
+        (gradient,) = grad_outputs
         maps, weight = ctx.saved_tensors
         wants = ctx.needs_input_grad
         to_maps = input_gradient(gradient, maps, weight, False).to(ctx.dtypes[0]) if wants[0] else None
@@ -63,7 +64,8 @@ class _Double(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, Tensor | None]:
+        (gradient,) = grad_outputs
         maps, weight = ctx.saved_tensors
         wants = ctx.needs_input_grad
         to_maps = input_gradient(gradient, maps, weight, True).to(ctx.dtypes[0]) if wants[0] else None
