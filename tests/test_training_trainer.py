@@ -1,5 +1,6 @@
 """The loop plays any game, and plays it exactly."""
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,6 +204,8 @@ def test_session_notices_nan_and_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     assert struck
     assert trainer.rollbacks == 1
     assert trainer.is_finite()
+    logged = [entry["rounds"] for entry in trainer.folder.read_progress() if "seconds" in entry]
+    assert logged == sorted(set(logged)), "the abandoned stretch is forgotten"
     assert (tmp_path / "model/model.safetensors").is_file()
 
 
@@ -221,6 +224,37 @@ def test_collapse_stops_with_advice_and_keeps_the_model(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="collapsed diversity: the generator draws nearly the same"):
         Session(trainer, Silence()).run()
     assert (tmp_path / "model/config.json").is_file()
+
+
+def test_the_best_model_is_kept_through_a_collapse_and_a_resume(tmp_path: Path) -> None:
+    """Scores 3, 1, 2, …: the model folder holds the second look's weights whatever comes after, resumed or not."""
+    scores = iter([3.0, 1.0, 2.0, 5.0, 4.0])
+    log = {"ticks": 10, "previews": 1, "evaluations": 5, "checkpoint_seconds": 0}
+    trainer = small_trainer(tmp_path, "gan", images=160, log=log)
+    session = Session(trainer, Silence(), score=("FD", lambda: next(scores)))
+    kept = {}
+    deploy = trainer.deploy
+
+    def remember() -> None:
+        deploy()
+        kept["images"] = trainer.images
+
+    trainer.deploy = remember
+    session.run()
+    assert kept["images"] == 64
+    assert trainer.best["score"] == 1.0
+    resumed = small_trainer(tmp_path, "gan", images=320, log=log)
+    resumed.restore()
+    assert resumed.best == trainer.best
+    Session(resumed, Silence(), score=("FD", lambda: 9.0)).run()
+    assert json.loads((tmp_path / "model/config.json").read_text())["images"] == 64
+
+
+def test_scores_of_another_kind_are_not_compared(tmp_path: Path) -> None:
+    trainer = small_trainer(tmp_path, "gan", log={"evaluations": 1, "previews": 0})
+    trainer.best = {"kind": "FD(random) of 10", "score": 0.0, "images": 16}
+    Session(trainer, Silence(), score=("FD(classifier)", lambda: 7.0)).run()
+    assert trainer.best["score"] == 7.0
 
 
 def test_health_waits_for_patience() -> None:

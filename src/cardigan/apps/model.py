@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -129,8 +130,8 @@ class Model:
         names = self.spec.classes
         if isinstance(label, str) and label in names:
             return names.index(label)
-        if isinstance(label, int) and 0 <= label < len(names):
-            return label
+        if isinstance(label, Integral) and 0 <= int(label) < len(names):
+            return int(label)
         raise RecipeError(f"there is no class {label!r}: choose one of {', '.join(names)}")
 
 
@@ -143,7 +144,7 @@ def load(run: str | Path, device: str = "auto") -> Model:
     folder = Path(run)
     if not folder.exists():
         raise RunError(f"{folder} does not exist: give the folder that `cardigan train --out` made")
-    if (folder / "model").is_dir():
+    if (folder / "model" / "config.json").is_file():
         folder = folder / "model"
     elif (folder / "run.toml").is_file():
         raise RunError(f"{folder} holds no finished model yet: go on with `cardigan train --resume --out {folder}`")

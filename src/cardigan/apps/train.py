@@ -17,8 +17,10 @@ from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.neighbours import nearest_panel
 from cardigan.apps.report import write_report
 from cardigan.data import Splits
+from cardigan.data.builtin import BUILTIN
 from cardigan.data.cache import cache_folder
-from cardigan.errors import RecipeError, RunError
+from cardigan.data.public import PUBLIC
+from cardigan.errors import RecipeError, RunError, TrainingError
 from cardigan.evaluation import Evaluation, FrechetScore, choose_features, domain_classifier
 from cardigan.games import Encoding, Generative
 from cardigan.games.base import side_by_side
@@ -105,16 +107,22 @@ def train(
     for line in (*opening_notes(trainer), opening_line(trainer)):
         hear.note(line)
     session = Session(trainer, hear, score=score)
-    session.run()
-    return finish(folder, splits, session.health.verdict(), device, evaluate)
+    try:
+        session.run()
+    except TrainingError:
+        if (folder.model / "config.json").is_file():
+            finish(folder, splits, trainer, evaluate=False)
+        raise
+    return finish(folder, splits, trainer, evaluate)
 
 
-def finish(folder: RunFolder, splits: Splits, verdict: str, device: str, evaluate: bool) -> Run:
+def finish(folder: RunFolder, splits: Splits, trainer: Trainer, evaluate: bool) -> Run:
     """Sample the deployed model, measure it, and write the report."""
-    model = load(folder.path, device)
+    verdict = trainer.health.verdict()
+    model = load(folder.path, str(trainer.arithmetic.device))
     picture = final_picture(model, splits)
     save_picture(picture, folder.path / "samples.png")
-    evaluation = evaluate_model(model, splits) if evaluate else None
+    evaluation = evaluate_model(model, splits, features=trainer.recipe.features) if evaluate else None
     if evaluation:
         write_atomically(folder.evaluation_file, lambda path: path.write_text(evaluation.to_json()))
     write_report(folder, verdict, evaluation, picture, nearest_panel(model, splits.train))
@@ -125,7 +133,9 @@ def final_picture(model: Model, splits: Splits) -> Image.Image:
     """What the model makes: samples, or where it cannot sample test images beside their reconstructions."""
     if model.can_sample:
         return draw(model.sample(64 if model.spec.kind == "images" else 2_000), model.spec)
-    images = splits.test.images(torch.arange(min(32, len(splits.test))))
+    count = len(splits.test)
+    shown = min(32, count)
+    images = splits.test.images(torch.arange(shown) * count // shown)
     return draw(side_by_side(images, model.reconstruct(images)), model.spec, columns=8)
 
 
@@ -143,7 +153,9 @@ def prepare(
         table = fit_to_data(table, splits.train.spec, choose_device(device))
     resolved = build_recipe(merge(table, changes))
     spec, digest = splits.train.spec, splits.train.digest
-    return RunRecord(data=str(data), digest=digest, spec=spec, recipe=resolved), splits
+    named = str(data) in BUILTIN or str(data) in PUBLIC
+    where = str(data) if named else str(Path(data).expanduser().resolve())
+    return RunRecord(data=where, digest=digest, spec=spec, recipe=resolved), splits
 
 
 def reopen(
@@ -151,7 +163,7 @@ def reopen(
 ) -> tuple[RunRecord, Splits]:
     """The record of an existing run, with its length or settings changed if asked for, and its data."""
     record = folder.read_record()
-    if recipe not in (None, record.recipe.recipe):
+    if recipe is not None and recipe_table(recipe).get("recipe") != record.recipe.recipe:
         raise RunError(f"{folder.path} was begun with the recipe {record.recipe.recipe}: resume without --recipe")
     splits = read(data or record.data, record.recipe.data)
     if splits.train.digest != record.digest:
@@ -159,7 +171,18 @@ def reopen(
             f"{folder.path} was trained on other images than {data or record.data} holds now: start a new run"
         )
     resolved = build_recipe(merge(record.recipe.model_dump(mode="json", exclude_none=True), changes))
+    refuse_changes(record.recipe, resolved)
     return replaced(record, data=str(data or record.data), recipe=resolved), splits
+
+
+def refuse_changes(begun: Recipe, resumed: Recipe) -> None:
+    """What a checkpoint or the count of images rests on cannot change within a run."""
+    for key in ("seed", "batch", "data"):
+        if getattr(begun, key) != getattr(resumed, key):
+            raise RunError(f"{key} cannot change within a run: resume without that setting, or start a new run")
+    for player, optimiser in begun.optimiser.items():
+        if resumed.optimiser[player].name != optimiser.name:
+            raise RunError(f"optimiser.{player}.name cannot change within a run: start a new run")
 
 
 def fix_length(trainer: Trainer, minutes: float, hear: Listener) -> RunRecord:

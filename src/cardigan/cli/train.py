@@ -42,7 +42,6 @@ def run(
 ) -> None:
     """Train a model on images and leave pictures, numbers and the model in a run folder."""
     from cardigan.apps.train import train
-    from cardigan.training.session import Interrupted
 
     try:
         result = train(
@@ -56,7 +55,7 @@ def run(
             device=device,
             evaluate=evaluate,
         )
-    except (Interrupted, KeyboardInterrupt):
+    except KeyboardInterrupt:
         typer.echo(f"\n{farewell(out, device, evaluate)}")
         raise typer.Exit(130) from None
     if result.evaluation:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from cardigan.config import Config
@@ -73,7 +74,7 @@ class Game(nn.Module):
 class LatentConfig(Config):
     """Where a generator's input comes from: `size` independent N(0, 1) or U(-1, 1) numbers."""
 
-    size: int = 64
+    size: PositiveInt = 64
     distribution: Literal["normal", "uniform"] = "normal"
 
 

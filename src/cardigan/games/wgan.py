@@ -53,7 +53,7 @@ class WGAN(Generative):
                 fake = self.generate(real)
             distance = self.distance(real, fake)
             penalty = self.penalty(real, fake)
-            yield Move(self.critic, penalty - distance, {"wasserstein": distance})
+            yield Move(self.critic, penalty - distance, {"wasserstein": distance, "penalty": penalty})
             if not self.config.gradient_penalty:
                 clip_weights_(self.critic, self.config.clip)
 

@@ -33,7 +33,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, images: int, fresh: int) -> None:
-        """Take in the weights after `fresh` more images, `images` having been seen before them."""
+        """Take in the newest weights: `images` have been seen, `fresh` of them since the last update."""
         weight = 1.0 - self.decay(images, fresh)
         for key, value in self.values.items():
             if value.is_floating_point():

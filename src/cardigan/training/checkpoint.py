@@ -46,7 +46,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
             raise OSError(str(error).splitlines()[0]) from error
 
     write_atomically(path, write)
-    for old in [*checkpoints(folder)[:-KEPT], *folder.glob(".*.part")]:  # a killed process leaves its unfinished file
+    for old in checkpoints(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
 

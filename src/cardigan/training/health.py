@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -69,6 +69,10 @@ class Health:
         """Those that training on cannot mend: no gradient, or a diversity that was there and is lost."""
         mendable = {"overfit discriminator"} | ({"collapsed diversity"} if not self.has_been_diverse else set())
         return [trouble for trouble in troubles if trouble not in mendable] if self.config.stop else []
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: plain numbers by name, as the constructor takes them."""
+        return {"most_diverse": self.most_diverse, "streaks": dict(self.streaks)}
 
     def verdict(self) -> str:
         """One line on how the training stands."""

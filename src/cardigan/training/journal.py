@@ -17,9 +17,9 @@ from cardigan.training.run import RunFolder
 class Journal:
     """Appends to progress.jsonl, flushed line by line; a number that is not finite is written as null."""
 
-    def __init__(self, folder: RunFolder, tensorboard: bool = False) -> None:
+    def __init__(self, folder: RunFolder, tensorboard: bool = False, start: int = 0) -> None:
         self.file = open(folder.progress_file, "a", encoding="utf-8")  # noqa: SIM115 (open for the training's length)
-        self.board = open_tensorboard(folder) if tensorboard else None
+        self.board = open_tensorboard(folder, start) if tensorboard else None
 
     def write(self, rounds: int, images: int, scalars: Mapping[str, float], **more: Any) -> None:
         finite = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
@@ -40,9 +40,10 @@ class Journal:
             self.board.close()
 
 
-def open_tensorboard(folder: RunFolder) -> Any:
+def open_tensorboard(folder: RunFolder, start: int) -> Any:
+    """A writer that hides whatever an interrupted training wrote after `start` images."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise RecipeError("log.tensorboard needs TensorBoard: pip install 'cardigan[tensorboard]'") from error
-    return SummaryWriter(str(folder.path / "tensorboard"))
+    return SummaryWriter(str(folder.path / "tensorboard"), purge_step=start + 1)

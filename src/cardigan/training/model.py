@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 import cardigan
 from cardigan.config import Config
@@ -42,7 +42,7 @@ def save_model(folder: Path, config: ModelConfig, game: Game) -> None:
         for name in game.deployed
         for key, tensor in getattr(game, name).state_dict().items()
     }
-    write_atomically(folder / "model.safetensors", lambda path: save_file(tensors, path, {"format": "pt"}))
+    write_atomically(folder / "model.safetensors", lambda path: path.write_bytes(save(tensors, {"format": "pt"})))
     text = json.dumps(config.model_dump(mode="json", exclude_none=True), indent=2)
     write_atomically(folder / "config.json", lambda path: path.write_text(text + "\n"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -62,4 +63,6 @@ def draw(examples: Tensor, spec: DataSpec, columns: int | None = None) -> Image.
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    draft = path.with_name(f".{path.name}.part")
+    picture.save(draft, Image.registered_extensions()[path.suffix.lower()])
+    os.replace(draft, path)

@@ -99,7 +99,7 @@ class Live:
         self.progress.update(self.task, completed=tick.images, summary=tick.summary())
 
     def note(self, text: str) -> None:
-        self.progress.console.print(text, highlight=False)
+        self.progress.console.print(text, highlight=False, markup=False)
 
     def close(self) -> None:
         self.progress.stop()

@@ -44,7 +44,10 @@ class HealthConfig(Config):
 
 
 class Recipe(Config):
-    """One training, complete: two trainings with equal recipes on equal data and machines end bit for bit alike."""
+    """One training, complete: two trainings with equal recipes on equal data and machines end bit for bit alike.
+
+    The exception is one that had to roll back: how far depends on when its last checkpoint was written.
+    """
 
     recipe: str
     about: str = ""

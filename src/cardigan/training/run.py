@@ -86,6 +86,8 @@ class RunFolder:
             write_atomically(self.record_file, lambda path: path.write_text(text))
             self.samples.mkdir(exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
+            for left in self.path.rglob(".*.part"):  # by a killed process
+                left.unlink(missing_ok=True)
         except OSError as error:
             raise RunError(f"cannot make the run folder {self.path}: {error.strerror}; choose another --out") from error
         except RunError:

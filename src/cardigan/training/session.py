@@ -10,19 +10,20 @@ from dataclasses import dataclass, field
 
 from cardigan.errors import TrainingError
 from cardigan.games import Encoding, Generative
-from cardigan.training.health import ADVICE, Health, diversity, overfit
+from cardigan.training.health import ADVICE, diversity, overfit
 from cardigan.training.journal import Journal
 from cardigan.training.pictures import draw, save_picture
 from cardigan.training.progress import Listener, Tick
 from cardigan.training.trainer import Trainer
 
 PREVIEWED = 64
+SHOWN_EVERY = 5.0  # seconds
 
 Score = Callable[[], float]
 """How far the trainer's networks, as they stand, are from the training images; lower is better."""
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """The user asked the training to stop; everything is saved."""
 
 
@@ -41,11 +42,11 @@ class Session:
 
     def __post_init__(self) -> None:
         trainer, log = self.trainer, self.trainer.recipe.log
-        self.health = Health(trainer.recipe.health)
         self.total = trainer.recipe.images
         self.next_tick = Interval(self.total, log.ticks)
         self.next_preview = Interval(self.total, log.previews)
         self.next_evaluation = Interval(self.total, log.evaluations)
+        self.stride = trainer.recipe.batch
         self.stopping = False
         self.last_score: tuple[str, float] | None = None
         self.scalars: dict[str, float] = {}
@@ -62,7 +63,7 @@ class Session:
         if trainer.rounds == 0 and not trainer.finished:
             trainer.save()
         trainer.folder.forget_progress_after(trainer.rounds)
-        self.journal = Journal(trainer.folder, trainer.recipe.log.tensorboard)
+        self.journal = Journal(trainer.folder, trainer.recipe.log.tensorboard, trainer.images)
         saved = time.perf_counter()
         try:
             with self.interruptible():
@@ -71,6 +72,8 @@ class Session:
                     if self.stopping:
                         trainer.save()
                         raise Interrupted
+                    if time.perf_counter() - self.clock[0] > SHOWN_EVERY:
+                        self.show()
                     if time.perf_counter() - saved > trainer.recipe.log.checkpoint_seconds:
                         trainer.save()
                         saved = time.perf_counter()
@@ -78,15 +81,20 @@ class Session:
         finally:
             self.listener.close()
             self.journal.close()
-        if self.score is None or not trainer.best:
-            trainer.deploy()
+        self.deploy_last()
+
+    def deploy_last(self) -> None:
+        """Deploy the weights as they stand, unless a better model has been kept."""
+        if self.score is None or not self.trainer.best:
+            self.trainer.deploy()
 
     def play(self) -> None:
         """One round, and whatever falls due after it."""
         trainer = self.trainer
-        trainer.measuring = self.next_tick.due_within(trainer.images, trainer.recipe.batch)
+        trainer.measuring = self.next_tick.due_within(trainer.images, self.stride)
         before = trainer.images
         trainer.play_round()
+        self.stride = trainer.images - before
         if self.next_tick.passed(before, trainer.images):
             self.tick()
         if self.next_preview.passed(before, trainer.images):
@@ -98,19 +106,32 @@ class Session:
         trainer = self.trainer
         scalars = trainer.meter.read()
         if not trainer.is_finite():
-            trainer.roll_back()
-            self.listener.note(
-                f"a value is not finite after {trainer.images:,} images: back to the last checkpoint with half the "
-                f"learning rate (rollback {trainer.rollbacks})"
-            )
+            self.roll_back()
             return
-        scalars |= self.validation()
-        now, images = time.perf_counter(), trainer.images
+        self.scalars = scalars | self.validation()
+        seconds = round(time.perf_counter() - self.started, 2)
+        self.journal.write(trainer.rounds, trainer.images, self.scalars, seconds=seconds)
+        self.show()
+
+    def show(self) -> None:
+        """Tell the listener how far the training is; what it hears costs the device no wait."""
+        now, images = time.perf_counter(), self.trainer.images
         rate = (images - self.clock[1]) / max(now - self.clock[0], 1e-9)
         self.clock = (now, images)
-        self.scalars = scalars
-        self.journal.write(trainer.rounds, images, scalars, seconds=round(now - self.started, 2))
-        self.listener.tick(Tick(images, self.total, rate, scalars, self.last_score))
+        self.listener.tick(Tick(images, self.total, rate, self.scalars, self.last_score))
+
+    def roll_back(self) -> None:
+        """To the last checkpoint, with a log that forgets what came after it."""
+        trainer, images = self.trainer, self.trainer.images
+        trainer.roll_back()
+        self.journal.close()
+        trainer.folder.forget_progress_after(trainer.rounds)
+        self.journal = Journal(trainer.folder, trainer.recipe.log.tensorboard, trainer.images)
+        self.clock = (time.perf_counter(), trainer.images)
+        self.listener.note(
+            f"a value is not finite after {images:,} images: back to the checkpoint at {trainer.images:,} with half "
+            f"the learning rate (rollback {trainer.rollbacks})"
+        )
 
     def validation(self) -> dict[str, float]:
         """Held-out scalars, and how far the discriminator has learnt its training images by heart."""
@@ -136,12 +157,13 @@ class Session:
         self.look_after(readings)
 
     def look_after(self, readings: dict[str, float]) -> None:
-        troubles = self.health.examine(readings)
+        health = self.trainer.health
+        troubles = health.examine(readings)
         for trouble in troubles:
             self.listener.note(f"{trouble}: {ADVICE[trouble]}")
-        if fatal := self.health.fatal(troubles):
+        if fatal := health.fatal(troubles):
             self.trainer.save()
-            self.trainer.deploy()
+            self.deploy_last()
             raise TrainingError(f"stopped after {self.trainer.images:,} images: {fatal[0]}: {ADVICE[fatal[0]]}")
 
     def evaluate(self) -> None:
@@ -156,8 +178,9 @@ class Session:
             trainer.game.train()
         self.last_score = (name, value)
         self.journal.write(trainer.rounds, trainer.images, {name: value})
-        if value < trainer.best.get("score", float("inf")):
-            trainer.best = {"score": value, "images": trainer.images}
+        kind = f"{name} of {trainer.recipe.log.evaluation_samples}"  # scores compare at equal counts only
+        if trainer.best.get("kind") != kind or value < trainer.best["score"]:
+            trainer.best = {"kind": kind, "score": value, "images": trainer.images}
             trainer.deploy()
 
     @contextmanager
@@ -193,6 +216,6 @@ class Interval:
     def passed(self, before: int, after: int) -> bool:
         return self.index(after) > self.index(before)
 
-    def due_within(self, images: int, batch: int) -> bool:
-        """Whether the next round may pass a mark (a round may draw more than one batch)."""
-        return self.index(images + 8 * batch) > self.index(images)
+    def due_within(self, images: int, stride: int) -> bool:
+        """Whether the next round, if it shows as many images as the last one, passes a mark."""
+        return self.index(images + stride) > self.index(images)

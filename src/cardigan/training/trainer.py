@@ -23,11 +23,16 @@ from cardigan.schedule import value_at
 from cardigan.training.average import WeightAverage
 from cardigan.training.checkpoint import read_checkpoint, save_checkpoint
 from cardigan.training.device import choose_arithmetic, choose_device
+from cardigan.training.health import Health
 from cardigan.training.meter import Meter
 from cardigan.training.model import ModelConfig, save_model
 from cardigan.training.optimisers import OptimiserConfig, set_learning_rate
 from cardigan.training.randomness import address, generator, seed_everything
 from cardigan.training.run import RunFolder, RunRecord
+
+
+STATE = {"rounds", "drawn", "rollbacks", "best", "health", "data", "game", "average", "optimisers"}
+"""What a checkpoint holds."""
 
 
 @dataclass
@@ -72,6 +77,7 @@ class Trainer:
         self.measuring = False
         self.rounds = self.drawn = self.rollbacks = 0
         self.best: dict[str, Any] = {}
+        self.health = Health(self.recipe.health)
 
     def seat(self, name: str) -> Seat:
         if name not in self.recipe.optimiser:
@@ -153,7 +159,7 @@ class Trainer:
         return {name: value.float().item() for name, value in values.items()}
 
     def batch_of(self, dataset: Dataset, n: int) -> Batch:
-        indices = torch.arange(n)
+        indices = torch.arange(n) * len(dataset) // n  # spread over the split, which may lie in order of class
         labels = dataset.labels(indices)
         device = self.arithmetic.device
         return Batch(dataset.images(indices).to(device), None if labels is None else labels.to(device))
@@ -183,6 +189,7 @@ class Trainer:
             "drawn": self.drawn,
             "rollbacks": self.rollbacks,
             "best": self.best,
+            "health": self.health.state(),
             "data": self.record.digest,
             "game": self.game.state_dict(),
             "average": self.average.state_dict(),
@@ -201,19 +208,23 @@ class Trainer:
         if path is None:
             return
         state = read_checkpoint(path)
+        if not state.keys() >= STATE:
+            raise TrainingError(f"{path} is no checkpoint of a training: delete it, then resume from the one before it")
         if state["data"] != self.record.digest:
             raise TrainingError(f"{path} was trained on other data: give the same DATA, or start a new run")
         try:
             self.game.load_state_dict(state["game"])
             self.average.load_state_dict(state["average"])
             for seat in self.seats.values():
-                seat.optimiser.load_state_dict(state["optimisers"][seat.name])
+                moments = state["optimisers"][seat.name]["state"]  # the settings are the recipe's
+                seat.optimiser.load_state_dict({**seat.optimiser.state_dict(), "state": moments})
         except (RuntimeError, KeyError, ValueError) as error:
             raise TrainingError(
                 f"{path} does not fit this run's recipe: resume with the recipe it began with"
             ) from error
         self.rounds, self.drawn, self.best = state["rounds"], state["drawn"], state["best"]
         self.rollbacks = max(self.rollbacks, state["rollbacks"])
+        self.health = Health(self.recipe.health, **state["health"])
         self.finite.fill_(True)
 
     def roll_back(self) -> None:
@@ -229,9 +240,9 @@ class Trainer:
             )
         self.rollbacks += 1
         self.meter = Meter()
-        if self.folder.newest_checkpoint() is None:
-            raise TrainingError("the first loss is already not finite: check the data with `cardigan data`")
+        best = self.best
         self.restore()
+        self.best = best  # it is what the model folder holds
 
     def model_config(self) -> ModelConfig:
         """What the model folder says of the networks as they stand."""
