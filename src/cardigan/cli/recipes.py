@@ -21,4 +21,10 @@ def run(
         return
     import tomli_w
 
-    typer.echo(tomli_w.dumps(build_recipe(recipe_table(name)).model_dump(mode="json", exclude_none=True)), nl=False)
+    recipe = build_recipe(recipe_table(name))
+    if recipe.game.name == "gan":
+        from cardigan.objectives import OBJECTIVES
+
+        objective = recipe.game.objective
+        typer.echo(f"# {objective}: the generator minimises {OBJECTIVES[objective].divergence}")
+    typer.echo(tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True)), nl=False)
