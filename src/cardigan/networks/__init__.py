@@ -8,18 +8,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cardigan.networks.dcgan import DCGANDiscriminatorConfig, DCGANGenerator, DCGANGeneratorConfig
-from cardigan.networks.heads import Discriminator, Encoder
+from cardigan.networks.dcgan import DCGANDiscriminatorConfig, DCGANGeneratorConfig
+from cardigan.networks.heads import Discriminator, Encoder, Generator
 from cardigan.networks.layers import Shape
 from cardigan.networks.mlp import (
     DefaultInit,
     MLPDiscriminatorConfig,
-    MLPGenerator,
     MLPGeneratorConfig,
     NormalInit,
     UniformInit,
 )
-from cardigan.networks.norm_free import NormFreeDiscriminatorConfig, NormFreeGenerator, NormFreeGeneratorConfig
+from cardigan.networks.norm_free import NormFreeDiscriminatorConfig, NormFreeGeneratorConfig
 from cardigan.networks.residual import ResidualDiscriminatorConfig, ResidualGenerator, ResidualGeneratorConfig
 from cardigan.networks.spectral import spectral_norm
 
@@ -34,18 +33,16 @@ DiscriminatorConfig = Annotated[
 
 __all__ = [
     "DCGANDiscriminatorConfig",
-    "DCGANGenerator",
     "DCGANGeneratorConfig",
     "DefaultInit",
     "Discriminator",
     "DiscriminatorConfig",
     "Encoder",
+    "Generator",
     "GeneratorConfig",
     "MLPDiscriminatorConfig",
-    "MLPGenerator",
     "MLPGeneratorConfig",
     "NormFreeDiscriminatorConfig",
-    "NormFreeGenerator",
     "NormFreeGeneratorConfig",
     "NormalInit",
     "ResidualDiscriminatorConfig",

@@ -3,12 +3,11 @@
 from itertools import pairwise
 from typing import Literal
 
-from jaxtyping import Float, Int
 from pydantic import PositiveInt
-from torch import Tensor, nn
+from torch import nn
 
 from cardigan.config import Config
-from cardigan.networks.heads import Discriminator, Encoder, class_vectors
+from cardigan.networks.heads import Discriminator, Encoder, Generator, class_vectors
 from cardigan.networks.layers import (
     Centre,
     LabelledLatent,
@@ -23,20 +22,6 @@ from cardigan.networks.layers import (
 )
 from cardigan.networks.spectral import Network, spectral_norm
 from cardigan.networks.strided import Double, Halve
-
-
-class DCGANGenerator(nn.Module):
-    """Latent vector (and class code) to a small feature map, then doublings by 4 x 4 transposed convolutions."""
-
-    def __init__(self, latent: LabelledLatent, layers: nn.Sequential):
-        super().__init__()
-        self.latent = latent
-        self.layers = layers
-
-    def forward(
-        self, latent: Float[Tensor, "batch latent"], labels: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch channels height width"]:
-        return self.layers(self.latent(latent, labels))
 
 
 class DCGANGeneratorConfig(Config):
@@ -55,7 +40,7 @@ class DCGANGeneratorConfig(Config):
     max_width: PositiveInt = 512
     normalisation: Literal["batch", "none"] = "batch"
 
-    def build(self, latent: int, shape: Shape, classes: int = 0, squash: bool = True) -> DCGANGenerator:
+    def build(self, latent: int, shape: Shape, classes: int = 0, squash: bool = True) -> Generator:
         """Latent (batch, latent) to (batch, *shape): in [-1, 1] if `squash`, else any real numbers.
 
         Raises:
@@ -70,7 +55,7 @@ class DCGANGeneratorConfig(Config):
         # An unsquashed output is a likelihood's parameter, whose mean over the data is seldom zero.
         layers.append(Double(channels[-1], shape[0], bias=not squash))
         layers += [Centre(shape[1:]), nn.Tanh() if squash else nn.Identity()]
-        network = DCGANGenerator(start, nn.Sequential(*layers))
+        network = Generator(start, nn.Sequential(*layers))
         normal(network)
         return network
 

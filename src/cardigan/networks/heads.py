@@ -1,10 +1,29 @@
-"""What stands on a discriminator's body: a score of realness, or the numbers an encoder gives."""
+"""What all players are put together from: a generator's start, and what stands on a discriminator's body."""
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from cardigan.networks.layers import required
+from cardigan.networks.layers import LabelledLatent, required
+
+
+class Generator(nn.Module):
+    """Latent vector (and class code) through layers to examples.
+
+    Args:
+        latent: appends the class code.
+        layers: (batch, latent.width) to (batch, channels, height, width).
+    """
+
+    def __init__(self, latent: LabelledLatent, layers: nn.Sequential):
+        super().__init__()
+        self.latent = latent
+        self.layers = layers
+
+    def forward(
+        self, latent: Float[Tensor, "batch latent"], labels: Int[Tensor, " batch"] | None = None
+    ) -> Float[Tensor, "batch channels height width"]:
+        return self.layers(self.latent(latent, labels))
 
 
 class Body(nn.Module):

@@ -4,12 +4,11 @@ from itertools import pairwise
 from math import prod
 from typing import Annotated, Literal
 
-from jaxtyping import Float, Int
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import nn
 
 from cardigan.config import Config
-from cardigan.networks.heads import Discriminator, Encoder, class_vectors
+from cardigan.networks.heads import Discriminator, Encoder, Generator, class_vectors
 from cardigan.networks.layers import LabelledLatent, Maxout, Reshape, Shape, initialise
 from cardigan.networks.spectral import Network, spectral_norm
 
@@ -51,20 +50,6 @@ class UniformInit(Config):
 Initialisation = Annotated[DefaultInit | NormalInit | UniformInit, Field(discriminator="name")]
 
 
-class MLPGenerator(nn.Module):
-    """Latent vector (and class code) through hidden layers to an image in one linear step."""
-
-    def __init__(self, latent: LabelledLatent, layers: nn.Sequential):
-        super().__init__()
-        self.latent = latent
-        self.layers = layers
-
-    def forward(
-        self, latent: Float[Tensor, "batch latent"], labels: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch channels height width"]:
-        return self.layers(self.latent(latent, labels))
-
-
 class MLPGeneratorConfig(Config):
     """Hidden layers of `widths`.
 
@@ -84,13 +69,13 @@ class MLPGeneratorConfig(Config):
     normalisation: Literal["none", "batch"] = "none"
     initialisation: Initialisation = DefaultInit()
 
-    def build(self, latent: int, shape: Shape, classes: int = 0, squash: bool = True) -> MLPGenerator:
+    def build(self, latent: int, shape: Shape, classes: int = 0, squash: bool = True) -> Generator:
         """Latent (batch, latent) to (batch, *shape): in [-1, 1] if `squash`, else any real numbers."""
         start = LabelledLatent(latent, classes)
         widths = (start.width, *self.widths)
         layers = [part for pair in pairwise(widths) for part in self._hidden(*pair)]
         output = [nn.Linear(widths[-1], prod(shape)), nn.Tanh() if squash else nn.Identity(), Reshape(*shape)]
-        network = MLPGenerator(start, nn.Sequential(*layers, *output))
+        network = Generator(start, nn.Sequential(*layers, *output))
         self.initialisation(network)
         return network
 

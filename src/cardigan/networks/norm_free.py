@@ -14,13 +14,13 @@ from itertools import pairwise
 from math import prod, sqrt
 from typing import Literal
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cardigan.config import Config
-from cardigan.networks.heads import Discriminator, Encoder, class_vectors
+from cardigan.networks.heads import Discriminator, Encoder, Generator, class_vectors
 from cardigan.networks.layers import Centre, LabelledLatent, Reshape, Shape, he, stages
 from cardigan.networks.strided import Double, Halve
 
@@ -43,20 +43,6 @@ class Block(nn.Module):
 
 def activation() -> nn.Module:
     return nn.LeakyReLU(SLOPE)
-
-
-class NormFreeGenerator(nn.Module):
-    """Latent vector (and class code), dense layers to the base, then blocks and doublings to the image."""
-
-    def __init__(self, latent: LabelledLatent, layers: nn.Sequential):
-        super().__init__()
-        self.latent = latent
-        self.layers = layers
-
-    def forward(
-        self, latent: Float[Tensor, "batch latent"], labels: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch channels height width"]:
-        return self.layers(self.latent(latent, labels))
 
 
 class _NormFreeConfig(Config):
@@ -82,7 +68,7 @@ class NormFreeGeneratorConfig(_NormFreeConfig):
         dense: units of the hidden layer between latent and base.
     """
 
-    def build(self, latent: int, shape: Shape, classes: int = 0, squash: bool = True) -> NormFreeGenerator:
+    def build(self, latent: int, shape: Shape, classes: int = 0, squash: bool = True) -> Generator:
         """Latent (batch, latent) to (batch, *shape): in [-1, 1] if `squash`, else any real numbers.
 
         For standard normal latents the numbers before the squashing have a standard deviation of about one half.
@@ -98,7 +84,7 @@ class NormFreeGeneratorConfig(_NormFreeConfig):
         for inputs, outputs in pairwise(channels):
             layers += [activation(), he(Double(inputs, outputs), GAIN), *self._blocks(outputs)]
         layers += [activation(), he(Double(channels[-1], shape[0]), 0.5), Centre(shape[1:])]
-        return NormFreeGenerator(start, nn.Sequential(*layers, nn.Tanh() if squash else nn.Identity()))
+        return Generator(start, nn.Sequential(*layers, nn.Tanh() if squash else nn.Identity()))
 
 
 class NormFreeDiscriminatorConfig(_NormFreeConfig):

@@ -28,49 +28,29 @@ def product_of_patches(fine: Tensor, coarse: Tensor) -> Tensor:
     return (rows.t() @ patches(fine)).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
 
 
-def input_gradient(gradient: Tensor, maps: Tensor, weight: Tensor, transposed: bool) -> Tensor:
-    arguments = (None, STRIDE, PADDING, (1, 1), transposed, (0, 0), 1, (True, False, False))
-    return torch.ops.aten.convolution_backward(gradient, maps, weight, *arguments)[0]
-
-
-class _Halve(torch.autograd.Function):
-    """A convolution whose backward is made of differentiable operations, so that penalties can go through it."""
+class _Strided(torch.autograd.Function):
+    """Halving, or doubling if `transposed`; its backward is made of differentiable operations, for penalties' sake."""
 
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, weight: Tensor) -> Tensor:
-        output = F.conv2d(maps, weight, None, STRIDE, PADDING)
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, transposed: bool) -> Tensor:
+        convolve = F.conv_transpose2d if transposed else F.conv2d
+        output = convolve(maps, weight, None, STRIDE, PADDING)
         ctx.save_for_backward(maps.to(output.dtype), weight.to(output.dtype))
-        ctx.dtypes = maps.dtype, weight.dtype
+        ctx.dtypes, ctx.transposed = (maps.dtype, weight.dtype), transposed
         return output
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, Tensor | None, None]:
         (gradient,) = grad_outputs
         maps, weight = ctx.saved_tensors
-        wants = ctx.needs_input_grad
-        to_maps = input_gradient(gradient, maps, weight, False).to(ctx.dtypes[0]) if wants[0] else None
-        to_weight = product_of_patches(maps, gradient).to(ctx.dtypes[1]) if wants[1] else None
-        return to_maps, to_weight
-
-
-class _Double(torch.autograd.Function):
-    """The transposed convolution, likewise."""
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor, weight: Tensor) -> Tensor:
-        output = F.conv_transpose2d(maps, weight, None, STRIDE, PADDING)
-        ctx.save_for_backward(maps.to(output.dtype), weight.to(output.dtype))
-        ctx.dtypes = maps.dtype, weight.dtype
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, Tensor | None]:
-        (gradient,) = grad_outputs
-        maps, weight = ctx.saved_tensors
-        wants = ctx.needs_input_grad
-        to_maps = input_gradient(gradient, maps, weight, True).to(ctx.dtypes[0]) if wants[0] else None
-        to_weight = product_of_patches(gradient, maps).to(ctx.dtypes[1]) if wants[1] else None
-        return to_maps, to_weight
+        to_maps = to_weight = None
+        if ctx.needs_input_grad[0]:
+            rest = (None, STRIDE, PADDING, (1, 1), ctx.transposed, (0, 0), 1, (True, False, False))
+            to_maps = torch.ops.aten.convolution_backward(gradient, maps, weight, *rest)[0].to(ctx.dtypes[0])
+        if ctx.needs_input_grad[1]:
+            fine, coarse = (gradient, maps) if ctx.transposed else (maps, gradient)
+            to_weight = product_of_patches(fine, coarse).to(ctx.dtypes[1])
+        return to_maps, to_weight, None
 
 
 def pays(fine_channels: int, coarse: tuple[int, int, int], device: torch.device) -> bool:
@@ -96,7 +76,7 @@ class Halve(nn.Conv2d):
         batch, _, height, width = input.shape
         if not pays(self.in_channels, (batch, height // 2, width // 2), input.device):
             return super().forward(input)
-        return with_bias(_Halve.apply(input, self.weight), self.bias)
+        return with_bias(_Strided.apply(input, self.weight, False), self.bias)
 
 
 class Double(nn.ConvTranspose2d):
@@ -109,4 +89,4 @@ class Double(nn.ConvTranspose2d):
         batch, _, height, width = input.shape
         if not pays(self.out_channels, (batch, height, width), input.device):
             return super().forward(input, output_size)
-        return with_bias(_Double.apply(input, self.weight), self.bias)
+        return with_bias(_Strided.apply(input, self.weight, True), self.bias)

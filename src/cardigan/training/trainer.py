@@ -30,7 +30,6 @@ from cardigan.training.optimisers import OptimiserConfig, set_learning_rate
 from cardigan.training.randomness import address, generator, seed_everything
 from cardigan.training.run import RunFolder, RunRecord
 
-
 STATE = {"rounds", "drawn", "rollbacks", "best", "health", "data", "game", "average", "optimisers"}
 """What a checkpoint holds."""
 
