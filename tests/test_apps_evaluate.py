@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from cardigan.apps.evaluate import divided, evaluate, evaluate_model
 from cardigan.apps.model import Model, load
 from cardigan.apps.neighbours import nearest_panel
 from cardigan.apps.report import write_report
-from cardigan.apps.scores import SCORES, image_scores, reconstruction_results
+from cardigan.apps.scores import SCORES, image_scores, reconstruction_results, spread
 from cardigan.data import Splits
 from cardigan.errors import RecipeError, RunError
 from cardigan.evaluation import Evaluation
@@ -51,7 +54,7 @@ def test_scores_of_an_autoencoder(tmp_path: Path):
 
 def test_a_score_is_one_number_an_image(tmp_path: Path):
     model, splits = small_model(tmp_path, "vae")
-    scores = image_scores(model, splits.test.images(torch.arange(5)), bounded=True)
+    scores = image_scores(model, splits.test.images(torch.arange(5)))
     assert {tuple(values.shape) for values in scores.values()} == {(5,)}
 
 
@@ -67,6 +70,8 @@ def test_the_bound_is_taken_on_a_thousand_images(tmp_path: Path, monkeypatch: py
     model, splits = small_model(tmp_path, "vae")
     iwae, mse = reconstruction_results(model, splits.test, 0, ["iwae", "mse"])
     assert (iwae.protocol["samples"], mse.protocol["samples"]) == (20, len(splits.test))
+    assert spread(100).tolist() == list(range(0, 100, 5)), "a folder lies in the order of its classes"
+    assert spread(7).tolist() == list(range(7))
 
 
 def test_a_density_has_no_bits(tmp_path: Path):
@@ -86,6 +91,23 @@ def test_metrics_of_samples_carry_seed_and_protocol(tmp_path: Path, cache: Path)
     assert {"features", "reference", "samples", "arithmetic", "version"} <= result.protocol.keys()
     other = evaluate_model(model, splits, metrics=["fd"], features="random", seed=6)
     assert other["FD(random)"].value != result.value
+
+
+def test_pictures_in_class_folders_are_drawn_fairly(tmp_path: Path, cache: Path):
+    bunch = load_digits()
+    parts = np.random.default_rng(0).permutation(len(bunch.target)) % 2
+    for image, label, index, part in zip(bunch.images, bunch.target, range(len(parts)), parts, strict=True):
+        folder = tmp_path / ("made", "real")[part] / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15).astype(np.uint8)).save(folder / f"{index}.png")
+    found = evaluate(tmp_path / "made", tmp_path / "real", metrics=["fd"], samples=60, features="random", device="cpu")
+    result = found["FD(random)"]
+    assert result.floor is not None
+    assert result.value < 1.5 * result.floor
+    again = evaluate(
+        tmp_path / "made", tmp_path / "real", metrics=["fd"], samples=60, features="random", seed=1, device="cpu"
+    )
+    assert again["FD(random)"].value != result.value, "the seed says which pictures"
 
 
 def test_by_default_a_model_shows_all_it_can(tmp_path: Path):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from cardigan.evaluation.distances import nearest_neighbours, neighbour_radii, squared_distances
 from cardigan.evaluation.frechet import Moments, frechet_distance, frechet_extrapolated, from_moments
-from cardigan.evaluation.intervals import block_interval, jackknife_interval
+from cardigan.evaluation.intervals import block_interval, jackknife_interval, within
 from cardigan.evaluation.kernel import kernel_distance, kernel_distance_blocks
-from cardigan.evaluation.manifold import expected_coverage, manifold
+from cardigan.evaluation.manifold import manifold
 from cardigan.evaluation.sliced import sliced_wasserstein
 
 
@@ -156,6 +156,17 @@ def test_kernel_blocks_average_to_the_distance():
     assert len(blocks) == 10
     low, high = block_interval(sum(blocks) / 10, blocks)
     assert low < kernel_distance(x, y) < high
+
+
+def expected_coverage(n: int, m: int, k: int) -> float:
+    """E coverage of m samples against n samples of the same distribution: 1 - Π_{i=1..k} (n-i)/(n+m-i)."""
+    return 1 - math.prod((n - i) / (n + m - i) for i in range(1, k + 1))
+
+
+def test_shares_stay_within_their_range():
+    assert within((-0.1, 1.2), 1.0) == (0.0, 1.0)
+    assert within((-0.1, 1.2)) == (0.0, 1.2)
+    assert within((99.0, 101.0), 100.0) == (99.0, 100.0)
 
 
 def test_coverage_and_density_of_equal_distributions():

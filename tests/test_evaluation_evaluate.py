@@ -16,7 +16,8 @@ from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation import METRICS, Evaluation, FrechetScore, FromDataset, RandomFeatures, Result, evaluate
 from cardigan.evaluation import classifier as classifier_module
-from cardigan.evaluation.sources import Dataset, Remembered
+from cardigan.evaluation.bench import split_reals
+from cardigan.evaluation.sources import Dataset, Joined, Remembered
 
 
 class Held:
@@ -118,9 +119,12 @@ def test_worse_images_score_worse(judged: dict[float, Evaluation]):
 def test_protocol_says_everything(judged: dict[float, Evaluation]):
     result = judged[0.5]["FD(classifier)"]
     protocol = result.protocol
-    assert protocol["samples"] == protocol["reference"]["count"] == 898
+    assert protocol["samples"] == protocol["reference"]["count"] == 360
     assert protocol["reference"]["digest"] == "test-360"
-    assert "half of test + train" in protocol["reference"]["drawn"]
+    assert protocol["reference"]["split"] == "test"
+    assert protocol["reference"]["drawn"] == (
+        "test split; floor from as many images of the train split, training images that the classifier has seen"
+    )
     assert protocol["features"]["name"] == "classifier"
     assert protocol["features"]["test accuracy"] > 0.9
     assert len(protocol["features"]["digest"]) == 16
@@ -181,6 +185,46 @@ def test_large_reference_split_is_used_as_it_is(digits: tuple[Held, Held], folde
     assert [result.metric for result in evaluation.results] == ["FD(random)"]
     assert evaluation.results[0].protocol["reference"]["count"] == 300
     assert "test split; floor" in evaluation.results[0].protocol["reference"]["drawn"]
+
+
+def test_replayed_training_images_do_not_beat_reality(digits: tuple[Held, Held]):
+    train, test = digits
+    found = evaluate(FromDataset(train, seed=3), test, train=train, metrics=["fd"], features="random")
+    (result,) = found.results
+    assert result.protocol["reference"] == {
+        "name": "held", "digest": "test-360", "split": "test", "count": 360,
+        "drawn": "test split; floor from as many images of the train split",
+    }  # fmt: skip
+    assert result.value > 0.8 * result.floor
+
+
+def test_a_test_split_twice_as_large_gives_both_sides(digits: tuple[Held, Held], folder: Path):
+    train, test = digits
+    found = evaluate(Endless(train), test, train=train, metrics=["fd"], samples=180, cache=folder)
+    assert found.results[0].protocol["reference"]["drawn"] == "test split; floor from as many others of it"
+    reals = split_reals(test, train, 180, seed=0)
+    sides = torch.cat([side.images(0, 180).flatten(1) for side in (reals.reference, reals.held)])
+    assert len(sides.unique(dim=0)) == len(test.images(torch.arange(360)).flatten(1).unique(dim=0))
+
+
+def test_a_pool_says_what_is_in_it(digits: tuple[Held, Held]):
+    train, test = digits
+    few = Held(test.data[:8], None, "test")
+    found = evaluate(Endless(train), few, train=train, metrics=["fd"], features="random", samples=300)
+    entry = found.results[0].protocol["reference"]
+    assert (entry["split"], entry["digest"], entry["count"]) == ("test + train", "test-8 + train-1437", 300)
+    assert any("holds training images" in note for note in found.notes)
+
+
+def test_a_prefix_of_a_source_is_a_fair_draw():
+    dataset = Held(torch.arange(1000.0)[:, None, None, None], torch.arange(1000) // 100, "train")
+    joined = Joined([(dataset, torch.arange(600)), (dataset, torch.arange(600, 1000))], "all", seed=1)
+    for source in (joined, FromDataset(dataset, seed=1)):
+        values = source.images(0, 1000).flatten()
+        assert torch.equal(values.sort().values, torch.arange(1000.0))
+        assert torch.equal(source.images(37, 5).flatten(), values[37:42])
+        assert abs(values[:100].mean() - 499.5) < 3 * 289 / 10
+    assert not torch.equal(values, FromDataset(dataset, seed=2).images(0, 1000).flatten())
 
 
 def ring(n: int, seed: int, modes: object) -> Held:
@@ -304,6 +348,22 @@ def test_real_datasets_are_what_this_room_asks_for(world: Callable[[], Splits], 
         FromDataset(splits.train), splits.test, train=splits.train, metrics=names, samples=640, cache=folder
     )
     assert all(math.isfinite(result.value) for result in evaluation.results)
+
+
+def test_shares_do_not_exceed_one(judged: dict[float, Evaluation]):
+    names = {"precision(classifier)": 1, "recall(classifier)": 1, "coverage(classifier)": 1, "AuthPct(classifier)": 100}
+    for evaluation in judged.values():
+        assert all(0 <= evaluation[name].low <= evaluation[name].high <= most for name, most in names.items())
+
+
+def test_wide_features_take_fewer_distances(digits: tuple[Held, Held], monkeypatch: pytest.MonkeyPatch):
+    train, test = digits
+    asked = []
+    monkeypatch.setattr("cardigan.evaluation.metrics.WIDE", 63)
+    monkeypatch.setattr("cardigan.evaluation.frechet.frechet_distance", lambda x, y: asked.append(len(x)) or 1 / len(x))
+    found = evaluate(FromDataset(train), test, train=train, metrics=["fd-infinity"], features="random")
+    assert len(asked) == (4 + 2) * (1 + 2 + 3)
+    assert found.results[0].protocol["interval"] == "jackknife of 4 groups, Student's t"
 
 
 def test_every_metric_is_documented_by_name():

@@ -1,5 +1,6 @@
 """Features: the trained classifier and its cache, the random network, and pretrained networks from files."""
 
+import hashlib
 import sys
 import types
 from dataclasses import dataclass, field
@@ -13,10 +14,14 @@ from torch import Tensor
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RunError
 from cardigan.evaluation import classifier as classifier_module
+from cardigan.evaluation.bench import named
+from cardigan.evaluation.choose import choose_features
 from cardigan.evaluation.classifier import ChannelFeatures, RandomFeatures, train_classifier
 from cardigan.evaluation.features import IdentityFeatures, extract, load_features, weights_digest
 from cardigan.evaluation.inception import Inception, inception_features, prepare, resize_bilinear
 from cardigan.evaluation.sources import FromDataset
+
+SPEC = DataSpec(channels=1, height=20, width=30)
 
 
 @dataclass
@@ -117,6 +122,14 @@ def test_damaged_cache_is_made_again(tmp_path: Path, damage: str):
     assert {path.name for path in weights.parent.iterdir()} == {"classifier.safetensors", "classifier.json"}
 
 
+def test_training_of_a_classifier_ends_however_large_the_set(monkeypatch: pytest.MonkeyPatch):
+    bars, asked = Bars("train"), []
+    monkeypatch.setattr(classifier_module, "MOST_STEPS", 3)
+    monkeypatch.setattr(bars, "images", lambda indices: asked.append(len(indices)) or bars._images[indices])
+    classifier_module._fit(classifier_module.build(bars.spec, 3, 0), bars, 0)
+    assert asked == [128] * 3
+
+
 def test_classifier_needs_classes():
     bars = Bars("train")
     bars.labels = lambda indices: None
@@ -143,7 +156,7 @@ def test_features_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch):
     features = RandomFeatures(0, bars.spec)
     whole = features(bars.images(torch.arange(100)))
     monkeypatch.setattr("cardigan.evaluation.features.LARGEST_CHUNK", 7)
-    assert torch.allclose(extract(features, FromDataset(bars), 100), whole, rtol=1e-5, atol=1e-6)
+    assert torch.allclose(extract(features, FromDataset(bars, torch.arange(100)), 100), whole, rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="holds 100 images, 101"):
         extract(features, FromDataset(bars), 101)
 
@@ -198,20 +211,27 @@ def test_inception_has_the_published_structure(inception: Inception):
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "pth"])
-def test_inception_weights_round_trip(inception: Inception, tmp_path: Path, kind: str):
+def test_inception_weights_round_trip(inception: Inception, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / f"weights.{kind}"
     state = {name: value for name, value in inception.state_dict().items() if "num_batches" not in name}
     if kind == "pth":
         torch.save(state, path)
     else:
         save_file(state, path)
+    monkeypatch.setattr(
+        "cardigan.evaluation.inception.FILES_OF_FID", (hashlib.sha256(path.read_bytes()).hexdigest()[:8],)
+    )
     features = load_features(f"inception:{path}")
     images = torch.rand(2, 1, 20, 30, generator=torch.Generator().manual_seed(0)) * 2 - 1
     found = features(images)
     assert (found.shape, features.dimensions, features.name) == ((2, 2048), 2048, "inception")
     with torch.no_grad():
         assert torch.allclose(found, inception(images).double(), rtol=1e-5)
-    assert features.digest == inception_features(path).digest
+    monkeypatch.undo()
+    like = inception_features(path)
+    assert (features.digest, like.name) == (like.digest, "inception-like")
+    assert [named("FD", each) for each in (features, like)] == ["FID", "FD(inception-like)"]
+    assert [each.name for each in choose_features(f"inception:{path}", SPEC, None)] == ["inception-like", "random"]
 
 
 def test_inception_resizes_as_tensorflow_1_did():

@@ -9,11 +9,11 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from cardigan.evaluation import modes
+from cardigan.evaluation import modes, sliced
 from cardigan.evaluation.diversity import SCALE_WEIGHTS, ms_ssim, ms_ssim_pairs, psnr, random_pairs, scales, ssim
 from cardigan.evaluation.memorisation import authentic, copying, mann_whitney, nearest_training_images
 from cardigan.evaluation.metrics import exact_emd
-from cardigan.evaluation.sliced import laplacian_pyramid, levels, patches, reconstruct, sliced_patches
+from cardigan.evaluation.sliced import laplacian_pyramid, levels, patches, sliced_patches
 
 
 def smooth(n: int, c: int, h: int, w: int, seed: int) -> Tensor:
@@ -31,7 +31,10 @@ def test_pyramid_reconstructs_its_images(h: int, w: int):
     images = smooth(3, 2, h, w, 0) + 0.1 * torch.rand(3, 2, h, w, generator=torch.Generator().manual_seed(0))
     pyramid = laplacian_pyramid(images, 3)
     assert [level.shape[2] for level in pyramid] == [h, -(-h // 2), -(-h // 4)]
-    assert torch.allclose(reconstruct(pyramid), images, atol=1e-5)
+    rebuilt = pyramid[-1]
+    for band in reversed(pyramid[:-1]):
+        rebuilt = band + sliced._expand(rebuilt, band)
+    assert torch.allclose(rebuilt, images, atol=1e-5)
 
 
 def test_expanding_keeps_constants():
@@ -47,9 +50,19 @@ def test_patches_are_standardised_and_small_images_are_one_patch():
     images = 3 * smooth(20, 3, 16, 16, 0).float() + 1
     cut = patches(images, 10, torch.Generator().manual_seed(0))
     assert cut.shape == (200, 3, 49)
-    assert torch.allclose(cut.mean((0, 2)), torch.zeros(3).double(), atol=1e-9)
-    assert torch.allclose(cut.std((0, 2)), torch.ones(3).double(), atol=1e-9)
+    assert torch.allclose(cut.mean((0, 2)), torch.zeros(3), atol=1e-5)
+    assert torch.allclose(cut.std((0, 2)), torch.ones(3), atol=1e-5)
     assert patches(images[..., :6, :5], 10, torch.Generator()).shape == (20, 3, 30)
+
+
+def test_patches_do_not_depend_on_how_many_images_are_cut_at_once(monkeypatch: pytest.MonkeyPatch):
+    images = torch.arange(2.0 * 2 * 9 * 10).reshape(2, 2, 9, 10).expand(2, 2, 9, 10).repeat(10, 1, 1, 1)
+    whole = patches(images, 5, torch.Generator().manual_seed(0))
+    monkeypatch.setattr(sliced, "IMAGES_AT_ONCE", 6)
+    assert torch.equal(patches(images, 5, torch.Generator().manual_seed(0)), whole)
+    steps = whole[:, 0].reshape(-1, 7, 7)
+    right, down = steps.diff(dim=2), steps.diff(dim=1)
+    assert torch.allclose(down, 10 * right[:, :1, :1], atol=1e-4), "a patch is a window of its image"
 
 
 def test_patch_distance_is_blind_to_contrast_and_sees_noise():

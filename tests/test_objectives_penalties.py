@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from cardigan.objectives import (
     OBJECTIVES,
     clip_weights_,
-    finite_difference_penalty,
     gradient_penalty,
     scores_and_squared_slopes,
     zero_centred_penalty,
@@ -118,11 +117,11 @@ def test_autocast_is_left_outside(dtype: torch.dtype) -> None:
     plain = scores_and_squared_slopes(critic, images.float())
     with torch.autocast("cpu", torch.bfloat16):
         within = scores_and_squared_slopes(critic, images)
-        penalties = [gradient_penalty(critic, images, -images), finite_difference_penalty(critic, images)]
+        penalty = gradient_penalty(critic, images, -images)
     for ours, reference in zip(within, plain, strict=True):
         assert ours.dtype == torch.float32
         assert torch.equal(ours, reference)
-    assert all(penalty.dtype == torch.float32 for penalty in penalties)
+    assert penalty.dtype == torch.float32
 
 
 def test_wasserstein_with_r1_and_r2_measures_the_sobolev_distance() -> None:
@@ -206,55 +205,6 @@ def test_parameter_gradients_of_the_gradient_penalty(one_sided: bool) -> None:
         return gradient_penalty(net, real, fake, labels, one_sided=one_sided, generator=seeded())
 
     assert torch.autograd.gradcheck(penalty_of_parameters(critic, penalty), tuple(critic.parameters()))
-
-
-# Finite differences
-
-
-def test_finite_differences_of_a_linear_critic() -> None:
-    weight = images_like(3)
-    penalty = finite_difference_penalty(linear(weight), images_like(200_000, 3, seed=1), generator=seeded(2))
-    assert penalty.item() == pytest.approx(weight.square().sum().item(), rel=0.02)  # six standard errors
-
-
-def test_finite_differences_approach_the_squared_slope() -> None:
-    critic, images = Smooth(4).requires_grad_(False), images_like(1, 4).expand(200_000, 4)
-    _, squared = scores_and_squared_slopes(critic, images[:1])
-    penalty = finite_difference_penalty(critic, images, step=1e-3, generator=seeded(2))
-    assert penalty.item() == pytest.approx(squared.item(), rel=0.02)
-
-
-def test_parameter_gradients_of_finite_differences() -> None:
-    critic, images = Smooth(4), images_like(3, 1, 2, 2)
-
-    def penalty(net: Callable) -> Tensor:
-        return finite_difference_penalty(net, images, step=0.1, generator=seeded())
-
-    assert torch.autograd.gradcheck(penalty_of_parameters(critic, penalty), tuple(critic.parameters()))
-
-
-@pytest.mark.parametrize("step", [0.1, 0.01])
-def test_at_a_kink_the_two_penalties_have_different_gradients(step: float) -> None:
-    """s(x) = leaky(x + b): autograd's E s'(x)² does not depend on b, yet moving the kink changes it."""
-    images = (torch.arange(400_000, dtype=torch.float64)[:, None] + 0.5) / 200_000 - 1  # even on [−1, 1]
-    bias = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-
-    def critic(x: Tensor, labels: Tensor | None) -> Tensor:
-        return nn.functional.leaky_relu(x + bias, 0.2)[:, 0]
-
-    _, squared = scores_and_squared_slopes(critic, images)
-    differences = finite_difference_penalty(critic, images, step=step, generator=seeded())
-    assert differences.item() == pytest.approx(squared.mean().item(), rel=0.05)
-    (analytic,) = torch.autograd.grad(squared.mean(), bias, allow_unused=True)
-    assert analytic is None or analytic.item() == 0
-    (numeric,) = torch.autograd.grad(differences, bias)
-    density, jump = 0.5, 1 - 0.2**2
-    assert numeric.item() == pytest.approx(density * jump, rel=0.2)
-
-
-def test_finite_differences_need_a_step() -> None:
-    with pytest.raises(ValueError, match="step must be positive"):
-        finite_difference_penalty(linear(torch.ones(1)), torch.ones(2, 1), step=0.0)
 
 
 # Clipping

@@ -311,3 +311,13 @@ def test_channels_do_not_matter(tmp_path: Path) -> None:
     trainer = play(small_trainer(tmp_path, "gan", splits=small_splits(channels=5, side=12)), 1)
     assert trainer.preview(4).shape == (4, 5, 12, 12)
     assert math.isfinite(trainer.validate(trainer.splits.test)["real score"])
+
+
+def test_tensorboard_takes_the_same_scalars(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    log = {"tensorboard": True, "ticks": 5, "previews": 1, "evaluations": 0}
+    trainer = small_trainer(tmp_path, "gan", log=log)
+    Session(trainer, Silence()).run()
+    board = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    logged = [e["scalars"]["discriminator"] for e in trainer.folder.read_progress() if "discriminator" in e["scalars"]]
+    assert [event.value for event in board.Scalars("discriminator")] == pytest.approx(logged, rel=1e-6)

@@ -74,10 +74,10 @@ def evaluate(
     return with_reading(evaluate_model(model, splits, **how), options)
 
 
-def compare_pictures(made: Splits, real: Splits, **how: Any) -> Evaluation:
-    """Pictures that nobody trains on, taken whole, against real ones."""
+def compare_pictures(made: Splits, real: Splits, *, seed: int = 0, **how: Any) -> Evaluation:
+    """Pictures that nobody trains on, those of both splits, against real ones; the seed says which where some suffice."""
     parts = [(split, torch.arange(len(split))) for split in (made.train, made.test)]
-    return judge(Joined(parts, made.train.name), real.test, train=real.train, **how)
+    return judge(Joined(parts, made.train.name, seed), real.test, train=real.train, seed=seed, **how)
 
 
 def evaluate_model(

@@ -45,29 +45,29 @@ SCORES = {
 def reconstruction_results(model: Model, test: Dataset, seed: int, names: Sequence[str]) -> list[Result]:
     """The scores of `names` that the model has, over the whole test split, each with the interval of its mean.
 
-    The importance-weighted bound is taken on the first 1,000 images, with its own count in its protocol.
+    The importance-weighted bound, which costs the most, is taken on at most 1,000 images spread evenly over the split,
+    with its own count in its protocol.
     """
     seed_everything(seed, "reconstruction results")
     values: dict[str, list[Tensor]] = {}
     for indices in torch.arange(len(test)).split(CHUNK):
-        bounded = "iwae" in names and int(indices[0]) < BOUND_IMAGES
-        scores = image_scores(model, test.images(indices, model.device), bounded)
-        for name, score in scores.items():
+        for name, score in image_scores(model, test.images(indices, model.device)).items():
             values.setdefault(name, []).append(score.double().cpu())
+    if "iwae" in names and isinstance(model.game, VAE):
+        bounds = [tight_bound(model.game, test.images(i, model.device)) for i in spread(len(test)).split(CHUNK)]
+        values["iwae"] = [bound.double().cpu() for bound in bounds]
     return [result(name, torch.cat(values[name]), protocol(model, test, seed)) for name in names if name in values]
 
 
 @torch.no_grad()
-def image_scores(model: Model, images: Tensor, bounded: bool) -> dict[str, Tensor]:
-    """Scores of each image, shape (n,); `bounded` adds the importance-weighted bound, which costs the most."""
+def image_scores(model: Model, images: Tensor) -> dict[str, Tensor]:
+    """Scores of each image, shape (n,), but for the importance-weighted bound."""
     game = model.game
     scores: dict[str, Tensor] = {}
     if isinstance(game, VAE):
         observed = game.observe(images)
         fit, kl = game.elbo_terms(observed)
         scores["elbo"] = fit - kl
-        if bounded:
-            scores["iwae"] = game.importance_weighted_bound(observed, BOUND_SAMPLES)
         if game.config.likelihood != "gaussian":
             scores["bits-per-dimension"] = bits_per_dimension(fit - kl, model.spec.dimensions)
     if isinstance(game, VAE | Autoencoder):
@@ -76,6 +76,18 @@ def image_scores(model: Model, images: Tensor, bounded: bool) -> dict[str, Tenso
         if model.spec.kind == "images":
             scores["psnr"] = psnr(rebuilt, images)
     return scores
+
+
+@torch.no_grad()
+def tight_bound(game: VAE, images: Tensor) -> Tensor:
+    """The importance-weighted bound of each image, shape (n,)."""
+    return game.importance_weighted_bound(game.observe(images), BOUND_SAMPLES)
+
+
+def spread(length: int) -> Tensor:
+    """Indices of at most 1,000 images spread evenly over a split, which may lie in the order of its classes."""
+    count = min(BOUND_IMAGES, length)
+    return torch.arange(count) * length // count
 
 
 def protocol(model: Model, test: Dataset, seed: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from cardigan.errors import DataError
 from cardigan.evaluation.classifier import ClassifierFeatures
 from cardigan.evaluation.features import Features, chunk_size, extract
 from cardigan.evaluation.protocol import Better, Result
-from cardigan.evaluation.sources import Dataset, FromDataset, ImageSource, Joined
+from cardigan.evaluation.sources import Dataset, FromDataset, ImageSource, Joined, permutation
 
 T = TypeVar("T")
 
@@ -87,13 +87,13 @@ class Bench:
     def training(self) -> Side:
         """All training images, or as many as have features that fit."""
         assert self.train is not None
-        source = FromDataset(self.train, permutation(len(self.train), self.seed))
+        source = FromDataset(self.train, seed=self.seed)
         count = min(len(self.train), IMAGE_BYTES // (8 * self.features[0].dimensions))
         return self.once("training", lambda: Side(source, count))
 
     def unseen(self, count: int) -> Side:
         """At most ``count`` images of the test split."""
-        source = FromDataset(self.test, permutation(len(self.test), self.seed))
+        source = FromDataset(self.test, seed=self.seed)
         return self.once(f"unseen {count}", lambda: Side(source, min(len(self.test), count)))
 
     def result(
@@ -127,47 +127,66 @@ def named(metric: str, features: Features) -> str:
     return f"{metric}({features.name})"
 
 
-def permutation(n: int, seed: int) -> Tensor:
-    """An order of n things as a function of the seed."""
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-
-
 @dataclass(frozen=True)
 class Reals:
-    """Two disjoint sets of real images of equal size: the reference and the floor."""
+    """Two disjoint sets of real images of equal size: the reference and the floor.
+
+    Attributes:
+        splits: the datasets that the reference was drawn from.
+        floor_split: the dataset, or pool, that the floor was drawn from.
+    """
 
     reference: ImageSource
     held: ImageSource
     count: int
-    description: str
+    splits: tuple[Dataset, ...]
+    floor_split: str
+
+    @property
+    def split(self) -> str:
+        """The name of what the reference was drawn from."""
+        return " + ".join(data.split for data in self.splits)
+
+    @property
+    def digest(self) -> str:
+        """The identity of what the reference was drawn from."""
+        return " + ".join(data.digest for data in self.splits)
+
+    @property
+    def description(self) -> str:
+        """Where both sets come from."""
+        others = "others of it" if self.floor_split == self.split else f"images of the {self.floor_split} split"
+        return f"{self.split} split; floor from as many {others}"
 
 
-def split_reals(reference: Dataset, train: Dataset | None, wanted: int, least: int, seed: int) -> Reals:
-    """The reference split against as many training images, where it is large enough; else two halves of all reals.
+def split_reals(reference: Dataset, train: Dataset | None, wanted: int, seed: int) -> Reals:
+    """The reference split alone, with a floor from its other images where they suffice, else from the training split.
+
+    Without a training split the two sides share the reference split; with fewer than ten images in either split they
+    share a pool of both.
 
     Args:
         wanted: images on each side, at most.
-        least: below so many reference images the training split joins the pool.
 
     Raises:
         DataError: for too few images.
     """
-    if train is not None and min(len(reference), len(train)) >= min(wanted, least):
-        count = min(wanted, len(reference), len(train))
-        judged, floor = (FromDataset(data, permutation(len(data), seed)[:count]) for data in (reference, train))
-        text = f"{reference.split} split; floor from as many images of the {train.split} split"
-        return Reals(judged, floor, count, text)
-    pool = [reference] if train is None else [reference, train]
-    total = sum(len(data) for data in pool)
+    if train is None or len(reference) >= 2 * wanted:
+        return _shared((reference,), wanted, seed)
+    if min(len(reference), len(train)) < LEAST:
+        return _shared((reference, train), wanted, seed)
+    count = min(wanted, len(reference), len(train))
+    return Reals(FromDataset(reference, seed=seed), FromDataset(train, seed=seed), count, (reference,), train.split)
+
+
+def _shared(pool: tuple[Dataset, ...], wanted: int, seed: int) -> Reals:
+    """Both sides from one pool, each with half of every part of it."""
+    name, total = pool[0].name, sum(len(data) for data in pool)
     if total < 2 * LEAST:
-        raise DataError(f"{reference.name} holds {total} images, a comparison takes at least {2 * LEAST}")
-    half = min(wanted, sum(len(data) // 2 for data in pool))
-    first = max(half * len(reference) // total, half - sum(len(data) // 2 for data in pool[1:]))
-    takes = [first, half - first][: len(pool)]
-    orders = [permutation(len(data), seed) for data in pool]
-    name = " + ".join(data.split for data in pool)
+        raise DataError(f"{name} holds {total} images, a comparison takes at least {2 * LEAST}")
+    orders = [permutation(len(data), seed)[: len(data) // 2 * 2] for data in pool]
     judged, floor = (
-        Joined([(d, o[k * n : (k + 1) * n]) for d, o, n in zip(pool, orders, takes, strict=True)], reference.name)
-        for k in (0, 1)
+        Joined([(data, order[k::2]) for data, order in zip(pool, orders, strict=True)], name, seed) for k in (0, 1)
     )
-    return Reals(judged, floor, half, f"random half of {name}; floor from the other half")
+    count = min(wanted, len(judged.indices))
+    return Reals(judged, floor, count, pool, " + ".join(data.split for data in pool))

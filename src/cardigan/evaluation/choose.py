@@ -14,7 +14,11 @@ FEATURES_SEED = 0
 
 
 def domain_classifier(
-    reference: Dataset, train: Dataset | None, cache: Path | None, seed: int = FEATURES_SEED
+    reference: Dataset,
+    train: Dataset | None,
+    cache: Path | None,
+    seed: int = FEATURES_SEED,
+    device: str | torch.device = "cpu",
 ) -> ClassifierFeatures | None:
     """The classifier of the data's own classes, or of the digits that stacked digits are made of; None without labels.
 
@@ -24,16 +28,16 @@ def domain_classifier(
     if spec.kind == "points":
         return None
     if modes is not None:
-        return train_classifier(modes.base.train, modes.base.test, seed, cache)
+        return train_classifier(modes.base.train, modes.base.test, seed, cache, device)
     if train is None or len(spec.classes) < 2 or train.labels(torch.tensor([0])) is None:
         return None
-    return train_classifier(train, reference, seed, cache)
+    return train_classifier(train, reference, seed, cache, device)
 
 
 def choose_features(
     which: str, spec: DataSpec, classifier: ClassifierFeatures | None, device: str | torch.device = "cpu"
 ) -> tuple[Features, ...]:
-    """The main features, and a second opinion from a random network where those were learnt from this very data.
+    """The main features, and a second opinion from a random network where those were learnt from pictures.
 
     Raises:
         DataError: when a classifier is asked for and there are no labels.
@@ -44,7 +48,7 @@ def choose_features(
     if which == "random" or (which == "auto" and classifier is None):
         return (RandomFeatures(FEATURES_SEED, spec, device),)
     if which not in ("auto", "classifier"):
-        return (load_features(which, device),)
+        return load_features(which, device), RandomFeatures(FEATURES_SEED, spec, device)
     if classifier is None:
         raise DataError("classifier features take a labelled training split: use --features random")
     stacked = classifier.channels < spec.channels

@@ -23,6 +23,7 @@ VERSION = 1
 DIMENSIONS = 64
 BATCH = 128
 LEARNING_RATE = 4e-3
+MOST_STEPS = 6000
 
 
 class SmallNetwork(nn.Module):
@@ -65,7 +66,7 @@ def build(spec: DataSpec, classes: int, seed: int) -> SmallNetwork:
 
 
 class RandomFeatures(NetworkFeatures):
-    """An untrained network: for images without labels, and as a second opinion (Naeem et al. 2020, section 4.4)."""
+    """An untrained network: for images without labels, and as a second opinion (Naeem et al. 2020)."""
 
     def __init__(self, seed: int, spec: DataSpec, device: str | torch.device = "cpu") -> None:
         super().__init__("random", build(spec, 1, seed).body, DIMENSIONS, {"seed": seed}, device)
@@ -129,8 +130,17 @@ class Record:
     weights: str
 
 
-def train_classifier(train: Dataset, test: Dataset, seed: int, cache_folder: Path | None = None) -> ClassifierFeatures:
+def train_classifier(
+    train: Dataset,
+    test: Dataset,
+    seed: int,
+    cache_folder: Path | None = None,
+    device: str | torch.device = "cpu",
+) -> ClassifierFeatures:
     """Train a small network on the labels of ``train``, once: kept in ``cache_folder`` by data, seed and version.
+
+    Args:
+        device: where it is trained and will run.
 
     Raises:
         DataError: when the data has no labels, or fewer than two classes.
@@ -139,16 +149,16 @@ def train_classifier(train: Dataset, test: Dataset, seed: int, cache_folder: Pat
     if classes < 2 or train.labels(torch.tensor([0])) is None:
         raise DataError(f"{train.name} has no classes: use --features random")
     folder = None if cache_folder is None else cache_folder / "features" / _key(train, seed)
-    found = _cached(folder, train, classes, test) if folder else None
+    found = _cached(folder, train, classes, test, device) if folder else None
     if found:
         return found
-    network = build(train.spec, classes, seed)
+    network = build(train.spec, classes, seed).to(device)
     _fit(network, train, seed)
     accuracy = _accuracy(network, test)
     if folder:
         record = Record(VERSION, train.digest, test.digest, seed, accuracy, weights_digest(network.state_dict()))
         _store(folder, network, record)
-    return ClassifierFeatures(network, accuracy)
+    return ClassifierFeatures(network, accuracy).to(device)
 
 
 def _highest_label(dataset: Dataset) -> int:
@@ -157,7 +167,7 @@ def _highest_label(dataset: Dataset) -> int:
 
 
 def _epochs(examples: int) -> int:
-    """A few thousand steps for small sets, four passes over large ones."""
+    """Up to 40 passes over small sets, at least four over large ones."""
     return max(4, min(40, 60_000 // max(1, examples)))
 
 
@@ -166,7 +176,8 @@ def _fit(network: SmallNetwork, train: Dataset, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     batch = min(BATCH, len(train))
-    steps = _epochs(len(train)) * (len(train) // batch)
+    steps = min(MOST_STEPS, _epochs(len(train)) * (len(train) // batch))
+    device = network.head.weight.device
     order = torch.empty(0, dtype=torch.int64)
     network.train()
     for step in range(steps):
@@ -179,7 +190,7 @@ def _fit(network: SmallNetwork, train: Dataset, seed: int) -> None:
         rate = progress / 0.2 if progress < 0.2 else (1 + cos(pi * (progress - 0.2) / 0.8)) / 2
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * max(rate, 1e-3)
-        loss = F.cross_entropy(network(train.images(chosen)), labels, label_smoothing=0.05)
+        loss = F.cross_entropy(network(train.images(chosen).to(device)), labels.to(device), label_smoothing=0.05)
         loss.backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -188,9 +199,9 @@ def _fit(network: SmallNetwork, train: Dataset, seed: int) -> None:
 
 @torch.no_grad()
 def _accuracy(network: SmallNetwork, test: Dataset) -> float:
-    right = 0
+    right, device = 0, network.head.weight.device
     for indices in torch.arange(len(test)).split(chunk_size(test.spec.dimensions)):
-        right += int((network(test.images(indices)).argmax(1) == test.labels(indices)).sum())
+        right += int((network(test.images(indices).to(device)).argmax(1).cpu() == test.labels(indices)).sum())
     return right / len(test)
 
 
@@ -210,7 +221,9 @@ def _store(folder: Path, network: SmallNetwork, record: Record) -> None:
         os.replace(text, folder / text.name)
 
 
-def _cached(folder: Path, train: Dataset, classes: int, test: Dataset) -> ClassifierFeatures | None:
+def _cached(
+    folder: Path, train: Dataset, classes: int, test: Dataset, device: str | torch.device
+) -> ClassifierFeatures | None:
     """The stored classifier, or None where there is none or it is not whole; another test split is scored anew."""
     try:
         record = Record(**json.loads((folder / "classifier.json").read_text()))
@@ -221,5 +234,6 @@ def _cached(folder: Path, train: Dataset, classes: int, test: Dataset) -> Classi
         return None
     if (record.version, record.train, record.weights) != (VERSION, train.digest, weights_digest(state)):
         return None
-    network.eval()
-    return ClassifierFeatures(network, record.accuracy if record.test == test.digest else _accuracy(network, test))
+    network.eval().to(device)
+    accuracy = record.accuracy if record.test == test.digest else _accuracy(network, test)
+    return ClassifierFeatures(network, accuracy).to(device)

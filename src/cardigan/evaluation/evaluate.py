@@ -54,13 +54,12 @@ def evaluate(
     """
     _check(generated, reference, metrics, samples)
     folder = cache_folder() if cache is None else cache
-    classifier = domain_classifier(reference, train, folder) if _wants_classifier(features, metrics) else None
-    if classifier is not None:
-        classifier.to(device)
+    wants = _wants_classifier(features, metrics)
+    classifier = domain_classifier(reference, train, folder, device=device) if wants else None
     extractors = choose_features(features, reference.spec, classifier, device)
     wanted = samples or (POINTS if reference.spec.kind == "points" else IMAGES)
     wanted = wanted if generated.size is None else min(wanted, generated.size)
-    reals = split_reals(reference, train, wanted, SAMPLES_PER_DIMENSION * extractors[0].dimensions, seed)
+    reals = split_reals(reference, train, wanted, seed)
     bench = Bench(
         generated=Side(Remembered(generated), reals.count),
         reference=Side(Remembered(reals.reference), reals.count),
@@ -70,7 +69,7 @@ def evaluate(
         train=train,
         test=reference,
         seed=seed,
-        common=_protocol(generated, reference, reals, seed),
+        common=_protocol(generated, reference, reals, _drawn(reals, extractors, train), seed),
     )
     names = default_metrics(bench) if metrics is None else metrics
     results = [result for name in names for result in METRICS[name](bench)]
@@ -95,16 +94,16 @@ def _wants_classifier(features: str, metrics: Sequence[str] | None) -> bool:
     return features in ("auto", "classifier") or metrics is None or bool({"modes", "reverse-kl"} & set(metrics))
 
 
-def _protocol(generated: ImageSource, reference: Dataset, reals: Reals, seed: int) -> dict[str, object]:
+def _protocol(generated: ImageSource, reference: Dataset, reals: Reals, drawn: str, seed: int) -> dict[str, object]:
     return {
         "generated": generated.name,
         "samples": reals.count,
         "reference": {
             "name": reference.name,
-            "digest": reference.digest,
-            "split": reference.split,
+            "digest": reals.digest,
+            "split": reals.split,
             "count": reals.count,
-            "drawn": reals.description,
+            "drawn": drawn,
         },
         "seed": seed,
         "arithmetic": "float64",
@@ -112,9 +111,17 @@ def _protocol(generated: ImageSource, reference: Dataset, reals: Reals, seed: in
     }
 
 
+def _drawn(reals: Reals, extractors: Sequence[Features], train: Dataset | None) -> str:
+    """Where the reals come from, and whether the features had seen those of the floor."""
+    fitted = extractors[0].name == "classifier" and train is not None and reals.floor_split == train.split
+    return reals.description + (", training images that the classifier has seen" if fitted else "")
+
+
 def _notes(samples: int | None, reals: Reals, extractors: Sequence[Features], train: Dataset | None) -> list[str]:
     notes, needed = [], SAMPLES_PER_DIMENSION * extractors[0].dimensions
-    notes.append(f"reference: {reals.count} images, {reals.description}")
+    notes.append(f"reference: {reals.count} images, {_drawn(reals, extractors, train)}")
+    if len(reals.splits) > 1:
+        notes.append("the reference holds training images: a model that copies them scores as well as reality")
     if samples is not None and samples > reals.count:
         notes.append(f"{samples} samples were asked for, {reals.count} could be compared at equal count")
     if reals.count < needed and extractors[0].name != "identity":
@@ -123,5 +130,5 @@ def _notes(samples: int | None, reals: Reals, extractors: Sequence[Features], tr
             f"features: FD is mostly bias below {needed}; trust it only beside the floor"
         )
     if train is None and extractors[0].name != "identity":
-        notes.append("no training split was given: copying was not looked for, and half of the reals serve as floor")
+        notes.append("no training split was given: copying was not looked for, the floor is from the reference")
     return notes

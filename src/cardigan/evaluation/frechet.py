@@ -12,11 +12,10 @@ from cardigan.evaluation.intervals import shuffled
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean (d,) and unbiased covariance (d, d) in float64 of ``count`` feature vectors."""
+    """Mean (d,) and unbiased covariance (d, d) in float64 of feature vectors."""
 
     mean: Tensor
     covariance: Tensor
-    count: int
 
     @classmethod
     def of(cls, features: Float[Tensor, "n d"]) -> "Moments":
@@ -30,7 +29,7 @@ class Moments:
         features = features.double()
         mean = features.mean(0)
         centred = features - mean
-        return cls(mean, centred.T @ centred / (len(features) - 1), len(features))
+        return cls(mean, centred.T @ centred / (len(features) - 1))
 
     @cached_property
     def root(self) -> Tensor:
@@ -73,7 +72,8 @@ def frechet_extrapolated(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], seed:
     """FD∞: the intercept of the Fréchet distance as a line in 1/n (Chong & Forsyth 2020); may fall below zero.
 
     Both sets are cut to the same n and shuffled; for k = 1..parts the distance is averaged over k disjoint blocks of
-    n/k samples, which puts the sizes evenly on the 1/n axis and uses every sample at every size.
+    n/k samples, which puts the sizes evenly on the 1/n axis and uses every sample at every size. Both sides shrink, so
+    that the bias of either is removed; Chong & Forsyth shrink the samples alone and keep the reals' bias.
 
     Raises:
         ValueError: for fewer than four samples on either side.

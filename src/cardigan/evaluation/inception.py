@@ -2,9 +2,11 @@
 
 It differs from the Inception-v3 of picture libraries in its average pools, which do not count the border, in a maximum
 pool in the last block, in 1008 logits and in the resize in front. Parameter names are those of pytorch-fid's
-``pt_inception-2015-12-05`` weights, so that file (or a safetensors copy) fits. Szegedy et al. 2016; Heusel et al. 2017.
+``pt_inception-2015-12-05`` weights, so that file (or a safetensors copy) fits; only with that very file are distances called FID. Szegedy et al. 2016;
+Heusel et al. 2017.
 """
 
+import hashlib
 import pickle
 import zipfile
 from pathlib import Path
@@ -21,6 +23,7 @@ from cardigan.evaluation.features import NetworkFeatures
 
 SIDE = 299
 DIMENSIONS = 2048
+FILES_OF_FID = ("6726825d",)  # first digits of the SHA-256, as in pt_inception-2015-12-05-6726825d.pth
 
 
 class Unit(nn.Module):
@@ -202,7 +205,7 @@ def resize_bilinear(
 
 
 def inception_features(path: Path, device: str | torch.device = "cpu") -> NetworkFeatures:
-    """Features for the one number called FID.
+    """Features for the one number called FID; named "inception-like" when the file is not the published one.
 
     Raises:
         RunError: no such file, a TorchScript archive (opening it would run code), or weights of another network.
@@ -224,7 +227,10 @@ def inception_features(path: Path, device: str | torch.device = "cpu") -> Networ
     network.load_state_dict(
         {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, assign=True
     )
-    return NetworkFeatures("inception", network, DIMENSIONS, {"resize": "299x299 bilinear, TensorFlow 1"}, device)
+    with path.open("rb") as file:
+        published = hashlib.file_digest(file, "sha256").hexdigest().startswith(FILES_OF_FID)
+    name = "inception" if published else "inception-like"
+    return NetworkFeatures(name, network, DIMENSIONS, {"resize": "299x299 bilinear, TensorFlow 1"}, device)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

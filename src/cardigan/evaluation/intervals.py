@@ -1,7 +1,7 @@
 """Confidence intervals that suit the statistics here: none of them is a plain mean."""
 
 from collections.abc import Callable, Sequence
-from math import sqrt
+from math import inf, sqrt
 
 import torch
 from scipy.special import ndtri, stdtrit
@@ -49,7 +49,7 @@ def block_interval(value: float, blocks: Sequence[float]) -> tuple[float, float]
 def jackknife_interval(
     statistic: Callable[[Tensor, Tensor], float], x: Tensor, y: Tensor, value: float, groups: int = 10
 ) -> tuple[float, float]:
-    """95 % interval of statistic(x, y) by leaving out one tenth of both samples at a time (delete-a-group jackknife).
+    """95 % interval of statistic(x, y) by leaving out one group of both samples at a time (delete-a-group jackknife).
 
     Every replicate has nearly the full size, so the bias of a Fréchet distance at small n does not enter, as it would
     in a bootstrap, whose resamples hold duplicates.
@@ -62,9 +62,10 @@ def jackknife_interval(
     return value - margin, value + margin
 
 
-def at_least_zero(interval: tuple[float, float]) -> tuple[float, float]:
-    """The interval of a quantity that cannot be negative."""
-    return max(0.0, interval[0]), max(0.0, interval[1])
+def within(interval: tuple[float, float], highest: float = inf) -> tuple[float, float]:
+    """The interval of a quantity that lies in [0, highest]: a distance, or a share of 1 or of 100."""
+    low, high = (min(max(0.0, end), highest) for end in interval)
+    return low, high
 
 
 def _without(x: Tensor, group: int, groups: int) -> Tensor:

@@ -49,9 +49,9 @@ class Manifold:
 def manifold(real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"], k: int) -> Manifold:
     """Judge both sets by balls that reach from each point to its k-th nearest neighbour in its own set.
 
-    Precision and recall: Kynkäänniemi et al. 2019, eq. 1-3 (k = 3); density and coverage: Naeem et al. 2020, eq. 3-4
-    (k = 5). A ball is open, as in the ``prdc`` package. Two samples of one distribution do not score 1 in precision
-    and recall, and score 1 - Π_{i=1..k} (n-i)/(n+m-i) in coverage: compare with real against real.
+    Precision and recall: Kynkäänniemi et al. 2019 (k = 3); density and coverage: Naeem et al. 2020 (k = 5). A ball
+    is open, as in the ``prdc`` package. Two samples of one distribution do not score 1 in precision and recall, and
+    score 1 - Π_{i=1..k} (n-i)/(n+m-i) in coverage: compare with real against real.
 
     Raises:
         ValueError: unless 1 <= k < min(n, m).
@@ -66,11 +66,3 @@ def manifold(real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"], k: int) -> 
         inside[rows] = (block < fake_radii).any(1).double()
         covered[rows] = (block.amin(1) < real_radii[rows]).double()
     return Manifold((around > 0).double(), inside, around / k, covered)
-
-
-def expected_coverage(n: int, m: int, k: int) -> float:
-    """E coverage of m samples against n samples of the same distribution: 1 - Π_{i=1..k} (n-i)/(n+m-i)."""
-    outside = 1.0
-    for i in range(1, k + 1):
-        outside *= (n - i) / (n + m - i)
-    return 1 - outside

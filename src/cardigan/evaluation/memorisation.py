@@ -42,7 +42,7 @@ def mann_whitney(x: Float[Tensor, "n"], y: Float[Tensor, "m"]) -> float:
 def copying(
     generated: Float[Tensor, "n d"], test: Float[Tensor, "m d"], train: Float[Tensor, "t d"], seed: int = 0
 ) -> Copying:
-    """C_T of Meehan et al. 2020 (eq. 5): distances to the training set of samples against those of unseen reals.
+    """C_T of Meehan et al. 2020: distances to the training set of samples against those of unseen reals.
 
     Space is divided into 3 cells by k-means on the training features; z-scores of the cells are averaged with the
     share of test points in each. Cells with fewer than 20 samples of either kind are left out; if none is left, all of

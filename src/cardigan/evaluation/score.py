@@ -1,6 +1,6 @@
 """One number, cheap enough to watch while a model trains."""
 
-from cardigan.evaluation.bench import named, permutation
+from cardigan.evaluation.bench import named
 from cardigan.evaluation.features import Features, extract
 from cardigan.evaluation.frechet import Moments, from_moments
 from cardigan.evaluation.sources import Dataset, FromDataset, ImageSource
@@ -25,7 +25,7 @@ class FrechetScore:
         self.features = features
         self.count = min(count, len(reference))
         self.name = named("FD", features)
-        source = FromDataset(reference, permutation(len(reference), seed))
+        source = FromDataset(reference, seed=seed)
         self._moments = Moments.of(extract(features, source, self.count))
 
     def __call__(self, source: ImageSource) -> float:

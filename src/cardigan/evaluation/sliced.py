@@ -15,6 +15,7 @@ SMALLEST_LEVEL = 16
 DIRECTIONS = 512
 PATCHES_PER_IMAGE = 128
 DIRECTIONS_AT_ONCE = 16
+IMAGES_AT_ONCE = 384
 
 
 def sliced_wasserstein(
@@ -75,14 +76,6 @@ def laplacian_pyramid(images: Float[Tensor, "n c h w"], count: int | None = None
     return [*pyramid, images]
 
 
-def reconstruct(pyramid: list[Float[Tensor, "n c _ _"]]) -> Float[Tensor, "n c h w"]:
-    """The images of which `laplacian_pyramid` made the levels."""
-    images = pyramid[-1]
-    for band in reversed(pyramid[:-1]):
-        images = band + _expand(images, band)
-    return images
-
-
 def patches(
     images: Float[Tensor, "n c h w"], per_image: int, generator: torch.Generator
 ) -> Float[Tensor, "descriptors channels pixels"]:
@@ -97,13 +90,21 @@ def patches(
     per_image = min(per_image, places)
     where = torch.randint(places, (n, per_image), generator=generator)
     top, left = where // (width - wide + 1), where % (width - wide + 1)
-    rows = top[:, :, None] + torch.arange(tall)
-    columns = left[:, :, None] + torch.arange(wide)
-    flat = (rows[..., :, None] * width + columns[..., None, :]).reshape(n, 1, -1)
-    cut = images.reshape(n, channels, -1).gather(2, flat.expand(n, channels, -1))
-    cut = cut.reshape(n, channels, per_image, tall * wide).transpose(1, 2).reshape(-1, channels, tall * wide)
-    spread, mean = torch.std_mean(cut.double(), dim=(0, 2), keepdim=True)
-    return (cut - mean) / torch.where(spread > 1e-12, spread, 1.0)
+    within = (torch.arange(tall)[:, None] * width + torch.arange(wide)).flatten()
+    flat = images.reshape(n, channels, -1)
+    cut = images.new_empty(n, per_image, channels, tall * wide)
+    step = max(1, IMAGES_AT_ONCE // channels)
+    for start in range(0, n, step):
+        part = flat[start : start + step]
+        corner = (top * width + left)[start : start + step]
+        places_of_part = (corner[:, :, None] + within).flatten(1)[:, None].expand(-1, channels, -1)
+        pixels = part.gather(2, places_of_part).unflatten(2, (per_image, tall * wide))
+        cut[start : start + step] = pixels.transpose(1, 2)
+    cut = cut.flatten(0, 1)
+    for channel in cut.unbind(1):
+        spread, mean = torch.std_mean(channel.double())
+        channel.sub_(mean).div_(spread if spread > 1e-12 else 1.0)
+    return cut
 
 
 def sliced_patches(
@@ -121,6 +122,6 @@ def sliced_patches(
     generator = torch.Generator().manual_seed(seed)
     distances = []
     for fine, other in zip(laplacian_pyramid(x.float()), laplacian_pyramid(y.float()), strict=True):
-        p, q = (patches(level, per_image, generator).flatten(1).float() for level in (fine, other))
+        p, q = (patches(level, per_image, generator).flatten(1) for level in (fine, other))
         distances.append(1e3 * sliced_wasserstein(p, q, directions, seed))
     return distances

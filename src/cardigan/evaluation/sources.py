@@ -64,18 +64,25 @@ class ImageSource(Protocol):
         ...
 
 
+def permutation(n: int, seed: int) -> Tensor:
+    """An order of n things as a function of the seed."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+
+
 class FromDataset:
     """A dataset, or some of it, as a source.
 
     Args:
-        indices: which examples, in which order; all of them by default.
+        indices: which examples, in which order; by default all of them in the order of `permutation`: the first images
+            of a folder are those of its first class, and only a shuffled prefix is a fair draw.
+        seed: of that order.
     """
 
-    def __init__(self, dataset: Dataset, indices: Tensor | None = None) -> None:
+    def __init__(self, dataset: Dataset, indices: Tensor | None = None, seed: int = 0) -> None:
         self.dataset = dataset
         self.name = f"{dataset.name} ({dataset.split})"
         self.spec = dataset.spec
-        self.indices = torch.arange(len(dataset)) if indices is None else indices
+        self.indices = permutation(len(dataset), seed) if indices is None else indices
 
     @property
     def size(self) -> int | None:
@@ -88,27 +95,33 @@ class FromDataset:
 
 
 class Joined:
-    """Several sources one after the other, shuffled with a seed: a pool of reals."""
+    """Examples of several datasets as one source, in an order that is a function of the seed.
 
-    def __init__(self, parts: Sequence[tuple[Dataset, Tensor]], name: str) -> None:
-        self.parts = parts
+    Args:
+        parts: each dataset with the indices of the examples taken from it.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Dataset, Tensor]], name: str, seed: int = 0) -> None:
+        self.datasets = [dataset for dataset, _ in parts]
         self.name = name
-        self.spec = parts[0][0].spec
+        self.spec = self.datasets[0].spec
+        sizes = torch.tensor([len(indices) for _, indices in parts])
+        order = permutation(int(sizes.sum()), seed)
+        self.owners = torch.arange(len(parts)).repeat_interleave(sizes)[order]
+        self.indices = torch.cat([indices for _, indices in parts])[order]
 
     @property
     def size(self) -> int | None:
         """Number of examples."""
-        return sum(len(indices) for _, indices in self.parts)
+        return len(self.indices)
 
     def images(self, start: int, count: int, /) -> Tensor:
-        """Examples start .. start + count - 1 of the concatenation."""
-        found = []
-        for dataset, indices in self.parts:
-            chosen = indices[max(0, start) : max(0, start + count)]
-            if len(chosen):
-                found.append(dataset.images(chosen))
-            start -= len(indices)
-        return torch.cat(found)
+        """Examples start .. start + count - 1."""
+        owners, indices = self.owners[start : start + count], self.indices[start : start + count]
+        images = torch.empty(len(indices), *self.spec.shape)
+        for owner in owners.unique().tolist():
+            images[owners == owner] = self.datasets[owner].images(indices[owners == owner])
+        return images
 
 
 @dataclass

@@ -50,7 +50,7 @@ class Body(nn.Module):
 class Discriminator(Body):
     """Scores of realness, higher is more real: w'h(x) + b, and with classes + <embed(y), h(x)>.
 
-    The projection discriminator of Miyato & Koyama (2018, eq. 4).
+    The projection discriminator of Miyato & Koyama (2018).
 
     Args:
         body: images to (batch, features).

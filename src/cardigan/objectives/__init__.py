@@ -16,7 +16,6 @@ from cardigan.objectives.likelihoods import (
 )
 from cardigan.objectives.penalties import (
     Critic,
-    finite_difference_penalty,
     gradient_penalty,
     scores_and_squared_slopes,
     zero_centred_penalty,
@@ -38,7 +37,6 @@ __all__ = [
     "corrupt",
     "discretised_logistic_log_likelihood",
     "f_objective",
-    "finite_difference_penalty",
     "gaussian_log_likelihood",
     "gradient_penalty",
     "importance_weighted_bound",

@@ -112,7 +112,7 @@ def least_squares_discriminator(real: RealScores, fake: FakeScores) -> Scalar:
 def least_squares_generator(fake: FakeScores) -> Scalar:
     """½ E_q (s − 1)² (Mao et al. 2017, Eq. 2, with the codes of Eq. 9).
 
-    With ½ E_p (s − 1)² added, as in the paper's Eq. 5, it is ¼ + Δ/8 at the optimal discriminator, where
+    With ½ E_p (s − 1)² added, it is ¼ + Δ/8 at the optimal discriminator, where
     Δ = ∫ (p − q)²/(p + q); with the discriminator frozen, its gradient is that of KL(p ‖ ½(p + q)) − Δ/8.
     """
     return 0.5 * (at_least_float32(fake) - 1).square().mean()
@@ -156,13 +156,19 @@ def relativistic_generator(real: PairedScores, fake: PairedScores) -> Scalar:
 
 
 def relativistic_average_discriminator(real: RealScores, fake: FakeScores) -> Scalar:
-    """½ E_p sp(−(s − E_q s)) + ½ E_q sp(s − E_p s) (Jolicoeur-Martineau 2019, RaGAN)."""
+    """½ E_p sp(−(s − E_q s)) + ½ E_q sp(s − E_p s) (Jolicoeur-Martineau 2019, RaGAN).
+
+    The most of log 2 minus it, over s, is a divergence of p and q without closed form (Jolicoeur-Martineau 2020).
+    """
     real, fake = at_least_float32(real), at_least_float32(fake)
     return minimax_discriminator(real - fake.mean(), fake - real.mean())
 
 
 def relativistic_average_generator(real: RealScores, fake: FakeScores) -> Scalar:
-    """½ E_q sp(−(s − E_p s)) + ½ E_p sp(s − E_q s): the same loss with the roles exchanged."""
+    """½ E_q sp(−(s − E_p s)) + ½ E_p sp(s − E_q s): the same loss with the roles exchanged.
+
+    What it minimises against the optimal discriminator has no closed form (Jolicoeur-Martineau 2020).
+    """
     return relativistic_average_discriminator(fake, real)
 
 
@@ -235,7 +241,8 @@ _PLAIN = (
         "least-squares",
         least_squares_discriminator,
         _of_fakes(least_squares_generator),
-        "Vincze-Le Cam discrimination ∫ (p − q)²/(p + q)",
+        "KL(p‖½(p + q)) − Δ/8 by its gradient at the frozen discriminator, ¼ + Δ/8 in value with the reals' term added; "
+        "Δ = ∫ (p − q)²/(p + q)",
     ),
     Objective("hinge", hinge_discriminator, _of_fakes(linear_generator), "twice the total variation, ∫ |p − q|"),
     Objective(
@@ -255,7 +262,7 @@ _PLAIN = (
         "relativistic-average",
         relativistic_average_discriminator,
         _of_pairs(relativistic_average_generator),
-        "a relativistic divergence without closed form (Jolicoeur-Martineau 2020)",
+        "no closed form; the discriminator measures a relativistic divergence (Jolicoeur-Martineau 2020)",
         paired=True,
     ),
 )

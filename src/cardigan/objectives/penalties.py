@@ -73,36 +73,6 @@ def gradient_penalty(
     return (F.relu(excess) if one_sided else excess).square().mean()
 
 
-def finite_difference_penalty(
-    critic: Critic,
-    images: Images,
-    labels: Labels | None = None,
-    step: float = 0.01,
-    generator: torch.Generator | None = None,
-) -> Scalar:
-    """E (s(x) − s(x + εn))²/ε² with n ~ N(0, I), ε the step: E ‖∇s‖² to first order, without double backward.
-
-    Unlike ``zero_centred_penalty`` it carries no ½. Its value is right but its parameter gradient is not that of
-    the squared slope wherever a step crosses a kink: for leaky-ReLU critics, whose slope is piecewise constant, the
-    analytic gradient does not see the kinks at all and the two differ severalfold, at any step. Use it with smooth
-    critics or knowingly.
-
-    Args:
-        critic: see the module; it must be deterministic (no dropout).
-        images: the examples at which to measure.
-        labels: their classes, if the critic is conditional.
-        step: ε > 0, small beside the scale on which the slope changes but large beside rounding.
-        generator: source of n; torch's global one if None.
-    """
-    if step <= 0:
-        raise ValueError(f"step must be positive, not {step}")
-    with torch.autocast(images.device.type, enabled=False):
-        images = at_least_float32(images.detach())
-        noise = torch.empty_like(images).normal_(generator=generator)
-        rise = critic(images + step * noise, labels) - critic(images, labels)
-        return (rise / step).square().mean()
-
-
 def _safe_sqrt(values: Tensor) -> Tensor:
     """√x with the gradient nought, not infinite, at x = 0."""
     positive = values > 0
