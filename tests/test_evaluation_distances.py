@@ -27,8 +27,8 @@ def skewed(n: int, d: int, seed: int) -> Tensor:
 
 
 def test_frechet_distance_of_two_gaussians_is_their_wasserstein_distance():
-    x = Moments(torch.zeros(2).double(), torch.tensor([[2, 0.5], [0.5, 1]], dtype=torch.float64), 0)
-    y = Moments(torch.tensor([1.0, -1.0]).double(), torch.tensor([[1, -0.3], [-0.3, 1.5]], dtype=torch.float64), 0)
+    x = Moments(torch.zeros(2).double(), torch.tensor([[2, 0.5], [0.5, 1]], dtype=torch.float64))
+    y = Moments(torch.tensor([1.0, -1.0]).double(), torch.tensor([[1, -0.3], [-0.3, 1.5]], dtype=torch.float64))
     assert from_moments(x, y) == pytest.approx(2.4634711896, abs=1e-9)
     assert from_moments(y, x) == pytest.approx(2.4634711896, abs=1e-9)
 

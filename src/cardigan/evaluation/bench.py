@@ -176,7 +176,7 @@ def split_reals(reference: Dataset, train: Dataset | None, wanted: int, seed: in
     if min(len(reference), len(train)) < LEAST:
         return _shared((reference, train), wanted, seed)
     count = min(wanted, len(reference), len(train))
-    return Reals(FromDataset(reference, seed=seed), FromDataset(train, seed=seed), count, (reference,), train.split)
+    return Reals(FromDataset(reference, seed=seed), FromDataset(train, seed=seed + 1), count, (reference,), train.split)
 
 
 def _shared(pool: tuple[Dataset, ...], wanted: int, seed: int) -> Reals:

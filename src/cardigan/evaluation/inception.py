@@ -2,8 +2,8 @@
 
 It differs from the Inception-v3 of picture libraries in its average pools, which do not count the border, in a maximum
 pool in the last block, in 1008 logits and in the resize in front. Parameter names are those of pytorch-fid's
-``pt_inception-2015-12-05`` weights, so that file (or a safetensors copy) fits; only with that very file are distances called FID. Szegedy et al. 2016;
-Heusel et al. 2017.
+``pt_inception-2015-12-05`` weights, so that file (or a safetensors copy) fits; only with that very file are
+distances called FID. Szegedy et al. 2016; Heusel et al. 2017.
 """
 
 import hashlib
