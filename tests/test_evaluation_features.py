@@ -15,9 +15,9 @@ from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RunError
 from cardigan.evaluation import classifier as classifier_module
 from cardigan.evaluation.bench import named
-from cardigan.evaluation.choose import choose_features
+from cardigan.evaluation.choose import choose_features, load_features
 from cardigan.evaluation.classifier import ChannelFeatures, RandomFeatures, train_classifier
-from cardigan.evaluation.features import IdentityFeatures, extract, load_features, weights_digest
+from cardigan.evaluation.features import IdentityFeatures, extract, weights_digest
 from cardigan.evaluation.inception import Inception, inception_features, prepare, resize_bilinear
 from cardigan.evaluation.sources import FromDataset
 

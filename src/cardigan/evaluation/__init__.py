@@ -1,10 +1,10 @@
 """How good are the images, honestly: features, distances, and the protocol that goes with every number."""
 
-from cardigan.evaluation.choose import choose_features, domain_classifier
+from cardigan.evaluation.choose import choose_features, domain_classifier, load_features
 from cardigan.evaluation.classifier import ChannelFeatures, ClassifierFeatures, RandomFeatures, train_classifier
 from cardigan.evaluation.diversity import ms_ssim, psnr, ssim
 from cardigan.evaluation.evaluate import evaluate
-from cardigan.evaluation.features import Features, IdentityFeatures, load_features
+from cardigan.evaluation.features import Features, IdentityFeatures
 from cardigan.evaluation.frechet import frechet_distance, frechet_extrapolated
 from cardigan.evaluation.kernel import kernel_distance
 from cardigan.evaluation.manifold import manifold

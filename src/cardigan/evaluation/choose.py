@@ -5,9 +5,11 @@ from pathlib import Path
 import torch
 
 from cardigan.data.spec import DataSpec
-from cardigan.errors import DataError
+from cardigan.errors import DataError, RunError
 from cardigan.evaluation.classifier import ChannelFeatures, ClassifierFeatures, RandomFeatures, train_classifier
-from cardigan.evaluation.features import Features, IdentityFeatures, load_features
+from cardigan.evaluation.dinov2 import dinov2_features
+from cardigan.evaluation.features import Features, IdentityFeatures
+from cardigan.evaluation.inception import inception_features
 from cardigan.evaluation.sources import Dataset
 
 FEATURES_SEED = 0
@@ -54,3 +56,19 @@ def choose_features(
     stacked = classifier.channels < spec.channels
     main = ChannelFeatures(classifier, spec.channels) if stacked else classifier
     return main, RandomFeatures(FEATURES_SEED, spec, device)
+
+
+def load_features(which: str, device: str | torch.device = "cpu") -> Features:
+    """Pretrained features: ``inception:FILE`` (weights as safetensors or state dict) or ``dinov2:FOLDER_OR_HUB_ID``.
+
+    Raises:
+        RunError: an unknown name, or weights that are missing or not those of the network.
+    """
+    kind, _, where = which.partition(":")
+    if kind == "inception" and where:
+        return inception_features(Path(where).expanduser(), device)
+    if kind == "dinov2" and where:
+        return dinov2_features(where, device)
+    raise RunError(
+        f"unknown features '{which}': use auto, classifier, random, identity, inception:FILE or dinov2:FOLDER_OR_HUB_ID"
+    )

@@ -2,14 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cardigan.errors import RunError
 from cardigan.evaluation.sources import ImageSource
 
 CHUNK_NUMBERS = 1 << 20
@@ -116,23 +114,3 @@ def extract(features: Features, source: ImageSource, count: int) -> Float[Tensor
         stop = min(start + step, count)
         vectors[start:stop] = features(source.images(start, stop - start))
     return vectors
-
-
-def load_features(which: str, device: str | torch.device = "cpu") -> Features:
-    """Pretrained features: ``inception:FILE`` (weights as safetensors or state dict) or ``dinov2:FOLDER_OR_HUB_ID``.
-
-    Raises:
-        RunError: an unknown name, or weights that are missing or not those of the network.
-    """
-    kind, _, where = which.partition(":")
-    if kind == "inception" and where:
-        from cardigan.evaluation.inception import inception_features
-
-        return inception_features(Path(where).expanduser(), device)
-    if kind == "dinov2" and where:
-        from cardigan.evaluation.dinov2 import dinov2_features
-
-        return dinov2_features(where, device)
-    raise RunError(
-        f"unknown features '{which}': use auto, classifier, random, identity, inception:FILE or dinov2:FOLDER_OR_HUB_ID"
-    )
