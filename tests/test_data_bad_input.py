@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shutil
 import struct
 import sys
 import zipfile
@@ -14,8 +15,21 @@ import pytest
 from PIL import Image
 
 from cardigan.data import DataOptions, inspect_data, open_data
+from cardigan.data.decode import decode
 from cardigan.errors import DataError
-from test_data_formats import DEEP, GREY, RGB, RGBA, encode, files, idx, write_folder, write_tar, write_zip
+from test_data_formats import (
+    DEEP,
+    GREY,
+    RGB,
+    RGBA,
+    encode,
+    files,
+    idx,
+    write_folder,
+    write_parquet,
+    write_tar,
+    write_zip,
+)
 
 GOOD = {f"{i}.png": encode(x) for i, x in enumerate(RGB)}
 
@@ -248,3 +262,121 @@ def test_built_ins_keep_their_shape(cache: Path) -> None:
 def test_hidden_files_are_no_images(tmp_path: Path, cache: Path) -> None:
     folder = write_folder(tmp_path / "x", files(RGB) | {".DS_Store": b"x", "class0/._00.png": b"junk"})
     assert len(inspect_data(folder).unreadable) == 0
+
+
+@pytest.mark.parametrize("shape", [(2**62, 2**62, 2**62), (3, 2**40, 2**40), (10**30, 4, 4), (-1, 4, 4), (3, 0, 4)])
+@pytest.mark.parametrize("fortran", [False, True])
+def test_npy_headers_of_impossible_shapes(shape: tuple[int, ...], fortran: bool, tmp_path: Path, cache: Path) -> None:
+    with (tmp_path / "x.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": fortran, "shape": shape})
+        file.write(bytes(100))
+    refused(tmp_path / "x.npy", "x.npy", "ends after" if shape[0] == 10**30 else "announces the shape")
+
+
+def test_idx_headers_of_impossible_shapes(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "x-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3]) + b"\xff" * 100)
+    refused(tmp_path / "x-images-idx3-ubyte", "announces the shape")
+    (tmp_path / "x-images-idx3-ubyte").write_bytes(idx(GREY[..., 0]))
+    (tmp_path / "x-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1]) + b"\xff" * 100)
+    refused(tmp_path / "x-images-idx3-ubyte", "ends after 96 of 4294967295 labels")
+
+
+def test_rows_are_read_by_their_size(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cardigan.data import arrays
+
+    np.save(tmp_path / "x.npy", GREY)
+    file = arrays.npy_file("x", lambda: (tmp_path / "x.npy").open("rb"))
+    for budget in (1, 100, 1 << 20):
+        monkeypatch.setattr(arrays, "BYTES_AT_ONCE", budget)
+        assert (np.array(list(file.rows())) == GREY).all()
+
+
+def test_cut_array_in_fortran_order(tmp_path: Path, cache: Path) -> None:
+    np.save(tmp_path / "x.npy", np.asfortranarray(GREY))
+    (tmp_path / "x.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-1])
+    refused(tmp_path / "x.npy", "ends after 0 of 12")
+
+
+def test_labels_of_some_arrays_only_are_told(tmp_path: Path, cache: Path) -> None:
+    for part in ("train", "t10k"):
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(GREY[..., 0]))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(12) % 10))
+    splits = open_data(tmp_path)
+    assert splits.train.spec.classes == ()
+    assert any("no labels" in note for note in splits.notes)
+
+
+def test_damaged_page_of_a_parquet_file(tmp_path: Path, cache: Path) -> None:
+    path = write_parquet(tmp_path / "x.parquet", RGB)
+    data = bytearray(path.read_bytes())
+    data[4:400] = bytes(396)
+    path.write_bytes(data)
+    refused(path, "x.parquet is a damaged parquet file")
+
+
+def test_cut_cifar10(tmp_path: Path, cache: Path) -> None:
+    records = np.random.default_rng(3).integers(0, 10, (5, 3073), dtype=np.uint8).tobytes()
+    batches = {f"c/data_batch_{i}.bin": records for i in range(1, 6)} | {"c/test_batch.bin": records[:-1]}
+    refused(write_folder(tmp_path / "x", batches), "test_batch.bin[4]", "within its image 4")
+    refused(write_tar(tmp_path / "x.tar", batches), "test_batch.bin[4]", "within its image 4")
+    whole = write_tar(tmp_path / "y.tar", batches | {"c/test_batch.bin": records}).read_bytes()
+    (tmp_path / "y.tar").write_bytes(whole[: whole.rindex(records) + 4000])
+    refused(tmp_path / "y.tar", "cut short", "test_batch.bin (truncated)")
+    del batches["c/data_batch_2.bin"]
+    splits = open_data(write_tar(tmp_path / "z.tar", batches), DataOptions(skip_unreadable=True))
+    assert any("data_batch_2.bin not found" in note for note in splits.notes)
+
+
+def deep_png(colour: int, channels: int) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, colour, 0, 0, 0))
+    return (
+        b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(1 + 8 * channels) * 4)) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_deep_colour_is_not_cut(colour: int, channels: int, tmp_path: Path, cache: Path) -> None:
+    folder = write_folder(tmp_path / "x", GOOD | {"deep.png": deep_png(colour, channels)})
+    refused(folder, "deep.png", "16 bits", "npy or npz")
+    refused(write_folder(tmp_path / "y", GOOD | {"deep.ppm": b"P6 2 2 65535\n" + bytes(24)}), "deep.ppm", "16 bits")
+    assert decode(deep_png(0, 1)).pixels.dtype == np.uint16
+
+
+def shut_out(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
+    scan = os.scandir
+
+    def guarded(path: str | Path | int) -> object:
+        if not isinstance(path, int) and Path(path) in folders:
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+
+
+def test_folders_without_permission(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_folder(tmp_path / "x", GOOD | {"secret/a.png": GOOD["0.png"]})
+    with monkeypatch.context() as patch:
+        shut_out(patch, folder / "secret")
+        line = refused(folder, "secret/ (a folder that cannot be read)")
+        assert "1 of 13" in line
+    with monkeypatch.context() as patch:
+        shut_out(patch, folder)
+        refused(folder, f"{folder} cannot be read: Permission denied")
+
+
+def test_archive_that_unpacks_without_end(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cardigan.data import archives
+
+    path = write_tar(tmp_path / "x.tar.gz", GOOD | {"zeros.bin": bytes(20_000_000)}, "w:gz")
+    assert len(open_data(path).train) > 0
+    shutil.rmtree(cache)
+    monkeypatch.setattr(archives, "LARGEST_FILE", 1 << 20)
+    refused(path, "unpacks to more than")
+
+
+@pytest.mark.parametrize("source", ["x" * 5000, "a/" * 3000, "x\0y"])
+def test_names_that_no_file_can_have(source: str, cache: Path) -> None:
+    refused(source, "does not exist")

@@ -65,14 +65,14 @@ def idx(array: np.ndarray) -> bytes:
     )
 
 
-def write_parquet(path: Path, images: np.ndarray, raw: bool = False) -> Path:
+def write_parquet(path: Path, images: np.ndarray, raw: bool = False, labels: np.ndarray = LABELS) -> Path:
     pyarrow = pytest.importorskip("pyarrow")
     import pyarrow.parquet as parquet
 
     data = [encode(x) for x in images]
     column = data if raw else [{"bytes": d, "path": f"{i}.png"} for i, d in enumerate(data)]
     features = {"label": {"names": ["class0", "class1", "class2"], "_type": "ClassLabel"}}
-    table = pyarrow.table({"image": column, "label": LABELS.tolist()})
+    table = pyarrow.table({"image": column, "label": labels.tolist()})
     table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     parquet.write_table(table, path)
     return path

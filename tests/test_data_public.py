@@ -1,7 +1,11 @@
 """Public sets: from the user's folder, or from a server on loopback that breaks off, lies or is not there."""
 
+import dataclasses
 import gzip
 import hashlib
+import http.client
+import os
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,11 +28,15 @@ for part, size in SIZES.items():
 
 
 class Server(ThreadingHTTPServer):
-    """Serves FILES; `cut` is how many of the next answers break off half way, `ranges` whether it can go on."""
+    """Serves FILES; `cut` is how many of the next answers break off half way, `ranges` whether it can go on.
+
+    `offset` is how far from the place asked for it goes on.
+    """
 
     daemon_threads = True
     cut = 0
     ranges = True
+    offset = 0
     wrong = ""
     requests: list[tuple[str, str | None]]
 
@@ -47,6 +55,8 @@ class Handler(BaseHTTPRequestHandler):
         if start >= len(data):
             return self.send_error(416)
         self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start + self.server.offset}-{len(data) - 1}/{len(data)}")
         self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
         rest = data[start:]
@@ -195,3 +205,77 @@ def test_real_faces(real_data: Path, cache: Path) -> None:
         {n.split("/")[1][:-9] for n in side.names(torch.arange(len(side)))} for side in (splits.train, splits.test)
     ]
     assert not people[0] & people[1]
+
+
+@pytest.mark.parametrize("pid", ["dead", "alive"])
+def test_only_what_a_dead_process_left_is_taken(
+    pid: str, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, name = cache / "public" / "mnist", "train-images-idx3-ubyte.gz"
+    folder.mkdir(parents=True)
+    left = folder / f"{name}.part-{os.getppid() if pid == 'alive' else 2**22 + 1}"  # above the largest of Linux
+    left.write_bytes(FILES[name][:1000])
+    assert len(open_data("mnist").train) == 30
+    assert server.requests[0] == (name, None if pid == "alive" else "bytes=1000-")
+    assert left.exists() == (pid == "alive")
+
+
+def test_leftovers_are_removed_after_success(server: Server, cache: Path) -> None:
+    folder, name = cache / "public" / "mnist", "train-images-idx3-ubyte.gz"
+    folder.mkdir(parents=True)
+    for i in range(3):
+        (folder / f"{name}.part-{2**22 + 1 + i}").write_bytes(FILES[name][:1000])
+    open_data("mnist")
+    assert {file.name for file in folder.iterdir()} == set(FILES)
+
+
+@pytest.mark.parametrize("error", [ssl.SSLError(1, "bad record"), OSError(113, "No route to host")])
+def test_network_errors_while_reading(
+    error: OSError, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise error
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read1", broken)
+    with pytest.raises(DataError, match=r"cannot get .*(bad record|No route to host).*try again"):
+        open_data("mnist")
+
+
+def test_begins_again_where_the_server_goes_on_elsewhere(server: Server, cache: Path) -> None:
+    server.cut, server.offset = 1, 5
+    assert len(open_data("mnist").train) == 30
+    first = "train-images-idx3-ubyte.gz"
+    assert [asked is None for name, asked in server.requests if name == first] == [True, False, True]
+
+
+def test_repacked_files_are_told(server: Server, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "sets" / "mnist"
+    own.mkdir(parents=True)
+    for name, data in FILES.items():
+        (own / name).write_bytes(data)
+    monkeypatch.setenv("CARDIGAN_DATA", str(own.parent))
+    assert not open_data("mnist").notes
+    again = "t10k-images-idx3-ubyte.gz"
+    (own / again).write_bytes(gzip.compress(gzip.decompress(FILES[again]), 1))
+    for notes in (open_data("mnist").notes, inspect_data("mnist").notes):
+        assert any(f"not as published, by their checksum: {again}" in note for note in notes)
+
+
+def test_a_set_without_labels_has_no_classes(
+    server: Server, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = {name: known for name, known in public.PUBLIC["mnist"].files.items() if "images" in name}
+    made = dataclasses.replace(public.PUBLIC["mnist"], files=images)
+    monkeypatch.setitem(public.PUBLIC, "mnist", made)
+    splits = open_data("mnist")
+    assert splits.train.spec.classes == ()
+    assert splits.train.labels(torch.arange(3)) is None
+
+
+def test_cifar10_needs_all_six_batches(tmp_path: Path) -> None:
+    chosen = public.PUBLIC["cifar10"]
+    for file in chosen.extracted:
+        assert not public._complete(tmp_path, chosen)
+        (tmp_path / file).write_bytes(b"")
+    assert len(chosen.extracted) == 6
+    assert public._complete(tmp_path, chosen)

@@ -14,10 +14,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from cardigan.data import DataOptions, Splits, open_data, packing, store
+from cardigan.data import DataOptions, Splits, inspect_data, open_data, packing, reading, store
 from cardigan.data.dataset import as_floats
 from cardigan.errors import DataError
-from test_data_formats import RGB, encode, write_folder, write_zip
+from test_data_formats import GREY, RGB, RGBA, encode, write_folder, write_zip
 
 rng = np.random.default_rng(1)
 MANY = {f"{i:03}.png": encode(rng.integers(0, 256, (6, 6, 1), dtype=np.uint8)) for i in range(200)}
@@ -270,3 +270,61 @@ def test_floats_hold_every_level_and_both_ends(dtype: torch.dtype) -> None:
 def test_wrong_options_are_refused(wrong: dict) -> None:
     with pytest.raises(ValidationError):
         DataOptions.model_validate(wrong)
+
+
+def test_the_size_wanted_moves_no_jpeg(tmp_path: Path, cache: Path) -> None:
+    noise = np.repeat(np.repeat(rng.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8), 16, 1), 16, 2)
+    folder = write_folder(tmp_path / "x", {f"{i}.jpg": encode(x, "JPEG") for i, x in enumerate(noise)})
+    half = [names(open_data(folder, DataOptions(size=size, held_out=0.5))) for size in (None, 4, 32)]
+    assert half[0] == half[1] == half[2]
+
+
+def test_copies_in_another_mode_never_straddle(tmp_path: Path, cache: Path) -> None:
+    grey = rng.integers(0, 256, (30, 6, 6, 1), dtype=np.uint8)
+    opaque = np.full_like(grey, 255)
+    colour = np.repeat(grey, 3, axis=3)
+    modes = {"l": grey, "rgb": colour, "rgba": np.concatenate([colour, opaque], axis=3)}
+    content = {f"{i}-{mode}.png": encode(images[i]) for mode, images in modes.items() for i in range(30)}
+    splits = open_data(write_folder(tmp_path / "x", content), DataOptions(channels=3, held_out=0.5))
+    train, test = ({name.split("-")[0] for name in side} for side in names(splits))
+    assert not train & test
+    assert any("60 exact copies" in note for note in splits.notes)
+    fingerprints = {reading.fingerprint(x) for x in (RGBA[0], RGB[0], GREY[0], RGBA[0][:, :, :3], RGB[0][:, :, :1])}
+    assert len(fingerprints) == 5
+
+
+def test_images_that_become_equal_on_both_sides_are_told(tmp_path: Path, cache: Path) -> None:
+    ghosts = rng.integers(0, 256, (40, 6, 6, 4), dtype=np.uint8)
+    ghosts[..., 3] = 0
+    folder = write_folder(tmp_path / "x", {f"{i}.png": encode(x) for i, x in enumerate(ghosts)})
+    assert not any("unseen" in note for note in open_data(folder).notes)
+    splits = open_data(folder, DataOptions(channels=3))
+    assert any(f"{len(splits.test)} test image" in note and "unseen" in note for note in splits.notes)
+
+
+def test_each_opening_checks_other_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "CHUNK", 10)
+    file = store.PackFile(tmp_path / "x")
+    file.append(bytes(400))
+    record = file.close()
+    (tmp_path / "x").write_bytes(bytes(55) + b"!" + bytes(344))
+    assert not all(store._intact(tmp_path / "x", record) for _ in range(100))  # missed with probability 0.6^100
+
+
+def test_a_build_that_still_writes_is_not_swept(tmp_path: Path, cache: Path) -> None:
+    draft = cache / "packs" / ".building-slow"
+    draft.mkdir(parents=True)
+    (draft / "images.bin").write_bytes(b"x")
+    os.utime(draft, (0, 0))
+    packing._sweep(cache / "packs")
+    assert draft.exists()
+    os.utime(draft / "images.bin", (0, 0))
+    packing._sweep(cache / "packs")
+    assert not draft.exists()
+
+
+@pytest.mark.parametrize("count", [2, 5, 200])
+def test_inspection_counts_the_splits_that_training_sees(count: int, tmp_path: Path, cache: Path) -> None:
+    folder = write_folder(tmp_path / "x", dict(list(MANY.items())[:count]))
+    splits = open_data(folder)
+    assert inspect_data(folder).splits == {"train": len(splits.train), "test": len(splits.test)}

@@ -182,7 +182,13 @@ def test_a_resumed_run_remembers_its_health_and_takes_new_settings(tmp_path: Pat
 def test_what_a_run_rests_on_cannot_change(setting: str, tmp_path: Path, cache: Path) -> None:
     small = {"images": 256, "log": {"evaluations": 0}}
     networks = ["game.generator.widths=[8]", "game.discriminator.widths=[8]"]
-    train("digits", out=tmp_path / "run", settings=merge(small, parse_settings(networks)), evaluate=False, progress=Silence())
+    train(
+        "digits",
+        out=tmp_path / "run",
+        settings=merge(small, parse_settings(networks)),
+        evaluate=False,
+        progress=Silence(),
+    )
     before = (tmp_path / "run/run.toml").read_text()
     with pytest.raises(RunError, match=r"cannot change within a run"):
         train(out=tmp_path / "run", settings=[setting], resume=True, progress=Silence())

@@ -237,12 +237,9 @@ def selection_score(trainer: Trainer) -> tuple[str, Score] | None:
         return None
     test, train_split = trainer.splits.test, trainer.splits.train
     device = trainer.arithmetic.device
-    wanted = trainer.recipe.features
-    classifier = (
-        domain_classifier(test, train_split, cache_folder(), device=device)
-        if wanted in ("auto", "classifier")
-        else None
-    )
+    wanted, cache = trainer.recipe.features, cache_folder()
+    learnt = wanted in ("auto", "classifier")
+    classifier = domain_classifier(test, train_split, cache, device=device) if learnt else None
     features = choose_features(wanted, trainer.record.spec, classifier, device)[0]
     score = FrechetScore(train_split, features, log.evaluation_samples)
     model = Model(trainer.model_config(), game, str(device))

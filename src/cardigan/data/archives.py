@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from cardigan.data.cache import cache_folder
 from cardigan.data.decode import Unreadable
-from cardigan.data.sources import LARGEST_FILE, Member, escapes
+from cardigan.data.sources import LARGEST_FILE, Member, escapes, printable
 from cardigan.errors import DataError
 
 COMPRESSIONS: dict[bytes, Any] = {
@@ -28,13 +28,21 @@ COMPRESSIONS: dict[bytes, Any] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ": lzma.open,
 }
+MOST_UNPACKED = 200  # times the size of the packed file, and one largest file more
 BROKEN_STREAM = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, OSError)
 
 
 def walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every file below a folder with its relative path, in a fixed order; linked folders are entered once."""
-    seen = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
+    """Every file below a folder with its relative path, in a fixed order; linked folders are entered once.
+
+    A folder below it that cannot be read is given too, its path ending with a slash.
+
+    Raises:
+        DataError: the folder itself cannot be read.
+    """
+    seen: set[str] = set()
+    shut: list[OSError] = []
+    for here, folders, files in os.walk(folder, followlinks=True, onerror=shut.append):
         real = os.path.realpath(here)
         if real in seen:
             folders.clear()
@@ -43,12 +51,17 @@ def walk(folder: Path) -> Iterator[tuple[str, Path]]:
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for file in sorted(files):
             path = Path(here, file)
-            yield path.relative_to(folder).as_posix(), path
+            yield printable(path.relative_to(folder).as_posix()), path
+    for error in shut:
+        if Path(error.filename) == folder:
+            raise DataError(f"{folder} cannot be read: {error.strerror}") from error
+        yield printable(f"{Path(error.filename).relative_to(folder).as_posix()}/"), Path(error.filename)
 
 
 def folder_members(folder: Path) -> list[Member]:
     """The files of a folder, recursively."""
-    return [Member(relative, _file_reader(path)) for relative, path in walk(folder)]
+    shut = "a folder that cannot be read"
+    return [Member(name, _file_reader(path), bad=shut if name.endswith("/") else None) for name, path in walk(folder)]
 
 
 def _file_reader(path: Path) -> Callable[[], bytes]:
@@ -67,7 +80,7 @@ def zip_members(path: Path, stack: ExitStack) -> list[Member]:
     """The files of a zip archive, which stays open until the stack closes."""
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise DataError(f"{path} is a damaged zip archive: get or pack it again") from error
     return [
         Member(info.filename, _zip_reader(archive, info), bad=_zip_refusal(info))
@@ -104,14 +117,14 @@ def tar_members(path: Path, stack: ExitStack, where: str = "", split: str | None
             end = info.offset_data + -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
             if not info.isdir():
                 load = _tar_reader(file, lock, info)
-                members.append(Member(info.name, load, where, split, _tar_refusal(info)))
+                members.append(Member(printable(info.name), load, where, split, _tar_refusal(info)))
         file.seek(end)
         whole = len(file.read(tarfile.BLOCKSIZE)) == tarfile.BLOCKSIZE  # the mark of the end
     except (tarfile.TarError, EOFError) as error:
         if not members:
             raise DataError(f"{path} is a damaged tar archive: get or pack it again") from error
         whole = False
-    return members if whole else [*members, Member(path.name, lambda: b"", bad="the archive is cut short")]
+    return members if whole else [*members, Member(printable(path.name), lambda: b"", bad="the archive is cut short")]
 
 
 def _plain_tar(path: Path, stack: ExitStack) -> IO[bytes]:
@@ -123,9 +136,12 @@ def _plain_tar(path: Path, stack: ExitStack) -> IO[bytes]:
         cache_folder().mkdir(parents=True, exist_ok=True)
         plain = tempfile.TemporaryFile(dir=cache_folder())  # noqa: SIM115 (the stack closes it)
         stack.enter_context(plain)
+        most = MOST_UNPACKED * path.stat().st_size + LARGEST_FILE
         with opener(path) as packed:
             for chunk in _chunks(packed):
                 plain.write(chunk)
+                if plain.tell() > most:
+                    raise DataError(f"{path} unpacks to more than {most:,} bytes: unpack it yourself if you trust it")
         plain.seek(0)
     except OSError as error:
         raise unwritable(error, cache_folder()) from error

@@ -1,4 +1,5 @@
-"""Images in array files: idx(.gz), npy, npz, CIFAR-10 batches and parquet. All are read a few rows at a time.
+"""Images in array files: idx(.gz), npy, npz, CIFAR-10 batches and parquet. They are read a few rows at a
+time, but for npy arrays in Fortran's order and CIFAR-10 batches, of which each is read as a whole.
 
 Numbers become pixels by one rule for the whole source. uint8 and uint16 are taken as they are, and false and
 true are black and white. Other whole numbers must lie in 0..255 (kept at 8 bits) or 0..65535 (16 bits). Real numbers
@@ -13,7 +14,7 @@ import gzip
 import math
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,11 +25,12 @@ from numpy.typing import NDArray
 
 from cardigan.data.archives import BROKEN_STREAM
 from cardigan.data.decode import Pixels, Unreadable
-from cardigan.data.sources import Example, Source, Split, natural
+from cardigan.data.sources import LARGEST_FILE, Example, Source, Split, natural, printable, refusing
 from cardigan.errors import DataError
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-ROWS_AT_ONCE = 64
+BYTES_AT_ONCE = 1 << 20
+BROKEN_HEADER = (ValueError, KeyError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError)
 BROKEN_FILE = (*BROKEN_STREAM, zipfile.BadZipFile)
 
 
@@ -50,20 +52,35 @@ class ArrayFile:
         native = self.dtype.newbyteorder("=")
         with self.open() as stream:
             if self.fortran:
-                flat = np.frombuffer(stream.read(size * self.shape[0]), self.dtype)
-                yield from flat.reshape(self.shape, order="F").astype(native, copy=False)
+                data = _read(stream, size * self.shape[0])
+                if len(data) == size * self.shape[0]:  # else no example is whole
+                    flat = np.frombuffer(data, self.dtype)
+                    yield from flat.reshape(self.shape, order="F").astype(native, copy=False)
                 return
-            for start in range(0, self.shape[0], ROWS_AT_ONCE):
-                wanted = min(ROWS_AT_ONCE, self.shape[0] - start)
-                try:
-                    data = stream.read(wanted * size)
-                except BROKEN_FILE:
-                    return
+            at_once = max(1, BYTES_AT_ONCE // size)
+            for start in range(0, self.shape[0], at_once):
+                wanted = min(at_once, self.shape[0] - start)
+                data = _read(stream, wanted * size)
                 whole = len(data) // size
-                rows = np.frombuffer(data[: whole * size], self.dtype)
+                rows = np.frombuffer(data, self.dtype, count=whole * math.prod(self.shape[1:]))
                 yield from rows.reshape(whole, *self.shape[1:]).astype(native, copy=False)
                 if whole < wanted:
                     return
+
+
+def _read(stream: IO[bytes], size: int) -> bytearray:
+    """Up to `size` bytes, as far as the stream is sound; asked for in parts, as a damaged header names any size."""
+    data = bytearray()
+    with suppress(*BROKEN_FILE):
+        while len(data) < size and (more := stream.read(min(BYTES_AT_ONCE, size - len(data)))):
+            data += more
+    return data
+
+
+def _refuse_impossible(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    row = math.prod(shape[1:]) * dtype.itemsize
+    if min(shape) < 0 or not 0 < row <= LARGEST_FILE:
+        raise DataError(f"{name} announces the shape {shape} of {dtype}, which no images have: get it again")
 
 
 def from_arrays(name: str, kind: str, files: list[ArrayFile]) -> Source:
@@ -77,6 +94,7 @@ def from_arrays(name: str, kind: str, files: list[ArrayFile]) -> Source:
         if file.labels is not None and file.labels.shape != file.shape[:1]:
             raise DataError(f"{file.name} holds {file.shape[0]} images but labels of shape {file.labels.shape}")
     labelled = all(f.labels is not None for f in files)
+    notes = () if labelled or all(f.labels is None for f in files) else ("some files have no labels: none are used",)
     names = sorted({str(v) for f in files if f.labels is not None for v in np.unique(f.labels)}, key=natural)
     classes = tuple(names) if labelled else ()
 
@@ -85,7 +103,8 @@ def from_arrays(name: str, kind: str, files: list[ArrayFile]) -> Source:
         for file in files:
             yield from _examples(file, quantise, bool(classes))
 
-    return Source(name, kind, sum(f.shape[0] for f in files), examples, classes, encoded=False)
+    count = sum(f.shape[0] for f in files)
+    return Source(name, kind, count, examples, classes, notes=notes, encoded=False)
 
 
 def _examples(file: ArrayFile, quantise: Callable[[NDArray], Pixels], labelled: bool) -> Iterator[Example]:
@@ -94,11 +113,9 @@ def _examples(file: ArrayFile, quantise: Callable[[NDArray], Pixels], labelled: 
         label = str(file.labels[count - 1]) if labelled and file.labels is not None else None
         yield Example(f"{file.name}[{count - 1}]", partial(quantise, _channels_last(row)), file.split, label)
     if count < file.shape[0]:
-        yield Example(f"{file.name}[{count}]", partial(_cut_short, count, file.shape[0]), file.split)
-
-
-def _cut_short(count: int, announced: int) -> bytes:
-    raise Unreadable(f"the file ends after {count} of {announced} images")
+        yield Example(
+            f"{file.name}[{count}]", refusing(f"the file ends after {count} of {file.shape[0]} images"), file.split
+        )
 
 
 def _channels_last(row: NDArray) -> NDArray:
@@ -148,12 +165,12 @@ def _extent(files: list[ArrayFile]) -> tuple[float, float]:
 
 def read_labels(file: ArrayFile) -> NDArray:
     """A whole label array of shape (count,), integers or strings."""
+    if len(file.shape) > 2 or math.prod(file.shape[1:]) != 1 or file.dtype.kind not in "iubUS":
+        raise DataError(f"{file.name} has shape {file.shape} of {file.dtype}: labels need one integer an image")
     rows = list(file.rows())
-    labels = np.array(rows).reshape(-1) if math.prod(file.shape[1:]) == 1 else np.array(rows)
+    labels = np.array(rows, file.dtype.newbyteorder("=")).reshape(-1)
     if len(rows) < file.shape[0]:
         raise DataError(f"{file.name} ends after {len(rows)} of {file.shape[0]} labels: get it again")
-    if labels.ndim != 1 or labels.dtype.kind not in "iubUS":
-        raise DataError(f"{file.name} has shape {file.shape} of {file.dtype}: labels need one integer an image")
     return labels.astype(str) if labels.dtype.kind in "US" else labels.astype(np.int64)
 
 
@@ -173,8 +190,10 @@ def idx_file(path: Path, split: Split | None = None, labels: Path | None = None)
         raise DataError(f"{path} is not a whole idx file: get it again") from error
     if magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or not shape or len(shape) != magic[3]:
         raise DataError(f"{path} is not an idx file")
+    name, dtype = printable(path.name), np.dtype(IDX_TYPES[magic[2]])
+    _refuse_impossible(name, shape, dtype)
     beside = read_labels(idx_file(labels)) if labels else None
-    return ArrayFile(path.name, shape, np.dtype(IDX_TYPES[magic[2]]), partial(start, 4 + 4 * len(shape)), split, beside)
+    return ArrayFile(name, shape, dtype, partial(start, 4 + 4 * len(shape)), split, beside)
 
 
 def open_plain_or_gz(path: Path) -> Any:
@@ -200,12 +219,13 @@ def npy_file(name: str, start: Callable[[], IO[bytes]], split: Split | None = No
     try:
         with start() as stream:
             shape, fortran, dtype = parse(stream)
-    except (*BROKEN_FILE, ValueError, KeyError) as error:
+    except (*BROKEN_FILE, *BROKEN_HEADER) as error:
         raise DataError(f"{name} is not a whole npy array: save it again") from error
     if dtype.hasobject:
         raise DataError(f"{name} holds Python objects, which could run code when read: save an array of numbers")
     if not shape:
         raise DataError(f"{name} holds a single number, not images")
+    _refuse_impossible(name, shape, dtype)
     return ArrayFile(name, shape, dtype, at_rows, split, fortran=fortran)
 
 
@@ -213,15 +233,16 @@ def npz_files(path: Path, stack: ExitStack) -> list[ArrayFile]:
     """The arrays of an npz: images, x or arr_0 (with labels or y), or x_train and x_test (with y_train and y_test)."""
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise DataError(f"{path} is a damaged npz: save it again") from error
+    name = printable(path.name)
     keys = {n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy")}
 
     def read(key: str, split: Split | None, label_key: str | None) -> ArrayFile:
-        file = npy_file(f"{path.name}:{key}", partial(archive.open, f"{key}.npy"), split)
+        file = npy_file(f"{name}:{key}", partial(archive.open, f"{key}.npy"), split)
         if label_key is None:
             return file
-        labels = read_labels(npy_file(f"{path.name}:{label_key}", partial(archive.open, f"{label_key}.npy")))
+        labels = read_labels(npy_file(f"{name}:{label_key}", partial(archive.open, f"{label_key}.npy")))
         return ArrayFile(file.name, file.shape, file.dtype, file.open, split, labels, file.fortran)
 
     if {"x_train", "x_test"} <= keys:
@@ -235,6 +256,8 @@ def npz_files(path: Path, stack: ExitStack) -> list[ArrayFile]:
 
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR10_FILES = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
+CIFAR10_RECORD = 1 + 3 * 32 * 32
 
 
 def from_cifar10(name: str, batches: dict[str, Callable[[], bytes]]) -> Source:
@@ -242,12 +265,26 @@ def from_cifar10(name: str, batches: dict[str, Callable[[], bytes]]) -> Source:
 
     def examples() -> Iterator[Example]:
         for file, load in sorted(batches.items()):
-            split: Split = "test" if file.startswith("test") else "train"
-            records = np.frombuffer(load(), np.uint8)
-            records = records[: len(records) // 3073 * 3073].reshape(-1, 3073)
-            for i, record in enumerate(records):
-                pixels = record[1:].reshape(3, 32, 32).transpose(1, 2, 0)
-                label = CIFAR10_CLASSES[record[0]] if record[0] < 10 else None
-                yield Example(f"{file}[{i}]", pixels.copy, split, label)
+            yield from _cifar10_examples(file, load)
 
-    return Source(name, "CIFAR-10 binary", 10_000 * len(batches), examples, CIFAR10_CLASSES, encoded=False)
+    lacking = ", ".join(file for file in CIFAR10_FILES if file not in batches)
+    notes = (f"not all of CIFAR-10: {lacking} not found",) if lacking else ()
+    count = 10_000 * len(batches)
+    return Source(name, "CIFAR-10 binary", count, examples, CIFAR10_CLASSES, notes=notes, encoded=False)
+
+
+def _cifar10_examples(file: str, load: Callable[[], bytes]) -> Iterator[Example]:
+    split: Split = "test" if file.startswith("test") else "train"
+    try:
+        data = load()
+    except Unreadable as problem:
+        yield Example(file, refusing(str(problem)), split)
+        return
+    whole, cut = divmod(len(data), CIFAR10_RECORD)
+    records = np.frombuffer(data, np.uint8, count=whole * CIFAR10_RECORD).reshape(whole, CIFAR10_RECORD)
+    for i, record in enumerate(records):
+        pixels = record[1:].reshape(3, 32, 32).transpose(1, 2, 0)
+        label = CIFAR10_CLASSES[record[0]] if record[0] < 10 else None
+        yield Example(f"{file}[{i}]", pixels.copy, split, label)
+    if cut:
+        yield Example(f"{file}[{whole}]", refusing(f"the file ends within its image {whole}"), split)

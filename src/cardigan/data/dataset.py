@@ -118,7 +118,7 @@ class Splits:
 
 
 def from_pack(pack: Pack, name: str, classes: tuple[str, ...] = ()) -> Splits:
-    """The two splits of a pack; `classes` gives better names than the source has."""
+    """The two splits of a pack; `classes` gives better names where the source has as many."""
     index = pack.index
     channels, height, width = index.shape
     spec = DataSpec(
@@ -126,7 +126,7 @@ def from_pack(pack: Pack, name: str, classes: tuple[str, ...] = ()) -> Splits:
         height=height,
         width=width,
         bits=index.bits,
-        classes=classes or index.classes,
+        classes=classes if len(classes) == len(index.classes) else index.classes,
     )
 
     def side(split: Split, code: int) -> Dataset:

@@ -1,13 +1,14 @@
 """From an image file to pixels, and from pixels to one shape.
 
 Pixels are uint8 or uint16 arrays of shape (height, width, channels): grey, grey with alpha (read as RGBA), RGB, RGBA,
-or any number of channels where they come from an array file. Colour at 16 bits a channel exists in array files only:
-Pillow reads such PNG and TIFF files at 8 bits.
+or any number of channels where they come from an array file. Colour at 16 bits a channel is read from array files only:
+Pillow would cut such image files to 8 bits, so they are refused.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -28,7 +29,8 @@ SUFFIXES = frozenset(
     }
 )
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
-MAGICS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"RIFF")
+JPEG_MAGIC = b"\xff\xd8\xff"
+MAGICS = (b"\x89PNG", JPEG_MAGIC, b"GIF8", b"II*\0", b"MM\0*", b"RIFF")
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
 MODES = {1: "grey", 3: "RGB", 4: "RGBA"}
 
@@ -67,7 +69,7 @@ def decode(data: bytes, target: tuple[int, int] | None = None) -> Decoded:
         target: (height, width) wanted in the end: a JPEG four or more times larger is decoded at a fraction.
 
     Raises:
-        Unreadable: not an image, truncated, animated, too large, or in a colour mode that has no integer pixels.
+        Unreadable: not an image, truncated, animated, too large, colour of 16 bits a channel, or no integers.
     """
     image = _opened(data)
     if target is not None and image.format in ("JPEG", "MPO"):
@@ -108,7 +110,18 @@ def _opened(data: bytes) -> Image.Image:
         raise Unreadable(f"{image.width}x{image.height} pixels, more than {MOST_PIXELS}")
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # MPO: a photograph with its preview
         raise Unreadable(f"animated or of several pages: {getattr(image, 'n_frames', 2)} frames")
+    if not image.mode.startswith("I") and _is_deep(image):
+        raise Unreadable("colour of 16 bits a channel; save it as npy or npz, or at 8 bits")
     return image
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether the file holds more than 8 bits a channel, as the way in which Pillow would read it tells."""
+    for tile in getattr(image, "tile", ()):
+        mode, *numbers = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if re.search(";16[BLN]", str(mode)) or (image.format == "PPM" and max(numbers, default=0) > 255):
+            return True
+    return False
 
 
 def _unidentified(data: bytes) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,12 @@ from cardigan.data.archives import COMPRESSIONS, folder_members, tar_members, wa
 from cardigan.data.arrays import ArrayFile, from_arrays, from_cifar10, idx_file, npy_file, npz_files
 from cardigan.data.decode import SUFFIXES
 from cardigan.data.parquet import from_parquet
-from cardigan.data.sources import Member, Source, Split, from_members, from_sources
+from cardigan.data.sources import Member, Source, Split, from_members, from_sources, printable, refusing, shortened
 from cardigan.errors import DataError
 
 KINDS = "a folder, zip or tar of images, an idx, npy, npz or parquet file"
+CIFAR10_BATCH = re.compile(r"(^|/)(data_batch_\d+|test_batch)\.bin$")
+SPLIT_NAME = re.compile(r"(train|test|val(?:id(?:ation)?)?)(?:\W|_|\d|$)", re.IGNORECASE)
 
 
 def listing(path: Path) -> list[tuple[str, int, int]]:
@@ -48,24 +51,29 @@ def open_source(path: Path) -> Iterator[Source]:
 
 
 def _folder(path: Path, stack: ExitStack) -> Source:
-    files = {name: file for name, file in walk(path) if not name.startswith(".") and "/." not in name}
+    name = printable(path.name)
+    files = {n: file for n, file in walk(path) if not n.startswith(".") and "/." not in n}
     if any(file.suffix.lower() in SUFFIXES for file in files.values()):
-        return from_members(path.name, "folder", folder_members(path))
-    top = [file for name, file in files.items() if "/" not in name]
+        return from_members(name, "folder", folder_members(path))
+    top = [file for n, file in files.items() if "/" not in n]
     if idx := _idx_files(top):
-        return from_arrays(path.name, "idx", idx)
-    if parquet := [file for file in files.values() if file.suffix == ".parquet"]:
-        parts = [from_parquet(file, _parquet_split(file)) for file in parquet if _split_in_name(file) != "val"]
-        return _with_official_split(from_sources(path.name, "parquet", parts), {_parquet_split(f) for f in parquet})
-    if batches := [f for f in files.values() if f.name.endswith("_batch.bin") or f.name.startswith("data_batch_")]:
-        return from_cifar10(path.name, {f.name: f.read_bytes for f in batches if f.suffix == ".bin"})
-    if tars := [file for file in files.values() if ".tar" in file.suffixes or file.suffix == ".tgz"]:
-        members = [m for f in tars for m in tar_members(f, stack, f"{f.name}/", _split_in_name(f))]
-        return _tar_source(path.name, members)
+        return from_arrays(name, "idx", idx)
+    if shut := [n for n in files if n.endswith("/")]:
+        raise DataError(f"{path / shut[0]} cannot be read: permit it, or give a folder without it")
+    if parquet := {n: file for n, file in files.items() if file.suffix == ".parquet"}:
+        return _parquet_shards(name, parquet)
+    if any(CIFAR10_BATCH.search(file) for file in files):
+        return from_cifar10(name, _cifar10_batches(folder_members(path)))
+    if tars := {n: f for n, f in files.items() if ".tar" in f.suffixes or f.suffix == ".tgz"}:
+        members = [
+            m for n, f in tars.items() for m in tar_members(f, stack, f"{printable(f.name)}/", _split_in_name(n))
+        ]
+        return _tar_source(name, members)
     raise DataError(f"{path} holds no images: Cardigan reads {KINDS}")
 
 
 def _file(path: Path, stack: ExitStack) -> Source:
+    name = printable(path.name)
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -73,26 +81,35 @@ def _file(path: Path, stack: ExitStack) -> Source:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     if head.startswith(b"PK"):
         if path.suffix.lower() == ".npz":
-            return from_arrays(path.name, "npz", npz_files(path, stack))
-        return from_members(path.name, "zip", zip_members(path, stack))
+            return from_arrays(name, "npz", npz_files(path, stack))
+        return from_members(name, "zip", zip_members(path, stack))
     if head.startswith(b"\x93NUMPY"):
-        return from_arrays(path.name, "npy", [npy_file(path.name, lambda: path.open("rb"))])
+        return from_arrays(name, "npy", [npy_file(name, lambda: path.open("rb"))])
     if head.startswith(b"PAR1"):
         return from_parquet(path)
     if head[:2] == b"\0\0" or (head[:2] == b"\x1f\x8b" and _looks_like_idx(path)):
-        return from_arrays(path.name, "idx", [idx_file(path, labels=_labels_beside(path))])
+        return from_arrays(name, "idx", [idx_file(path, labels=_labels_beside(path))])
     if any(head.startswith(magic) for magic in COMPRESSIONS) or tarfile.is_tarfile(path):
-        return _tar_source(path.name, tar_members(path, stack))
+        return _tar_source(name, tar_members(path, stack))
     if path.suffix.lower() in SUFFIXES:
         raise DataError(f"{path} is one image: give the folder that holds at least 2")
     raise DataError(f"{path} is not a kind of data that Cardigan reads: {KINDS}")
 
 
 def _tar_source(name: str, members: list[Member]) -> Source:
-    batches = {Path(m.path).name: m.load for m in members if m.path.endswith(".bin") and "_batch" in m.path}
+    batches = any(CIFAR10_BATCH.search(m.path) for m in members)
     if batches and not any(Path(m.path).suffix.lower() in SUFFIXES for m in members):
-        return from_cifar10(name, batches)
+        return from_cifar10(name, _cifar10_batches(members))
     return from_members(name, "tar", members)
+
+
+def _cifar10_batches(members: list[Member]) -> dict[str, Callable[[], bytes]]:
+    """The batches, and what is wrong with the archive they lie in."""
+    return {
+        Path(m.path).name: refusing(m.bad) if m.bad else m.load
+        for m in members
+        if m.bad or CIFAR10_BATCH.search(m.path)
+    }
 
 
 def _looks_like_idx(path: Path) -> bool:
@@ -100,16 +117,18 @@ def _looks_like_idx(path: Path) -> bool:
 
 
 def _labels_beside(path: Path) -> Path | None:
+    """The labels of a file of images, compressed as it is or not."""
     name = path.name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1")
-    beside = path.with_name(name)
-    return beside if name != path.name and beside.is_file() else None
+    if name == path.name:
+        return None
+    plain = name.removesuffix(".gz")
+    return next((found for n in (name, plain, f"{plain}.gz") if (found := path.with_name(n)).is_file()), None)
 
 
 def _idx_files(files: list[Path]) -> list[ArrayFile]:
     """Image files with the labels beside them; a file compressed and not is taken once."""
-    images = {
-        f.name.removesuffix(".gz"): f for f in sorted(files, reverse=True) if "images" in f.name and _looks_like_idx(f)
-    }
+    whole = sorted((f for f in files if not f.suffix.startswith(".part")), reverse=True)  # not half downloaded
+    images = {f.name.removesuffix(".gz"): f for f in whole if "images" in f.name and _looks_like_idx(f)}
     splits: dict[Path, Split | None] = {f: _idx_split(f) for f in images.values()}
     official = set(splits.values()) == {"train", "test"}
     return [idx_file(f, s if official else None, _labels_beside(f)) for f, s in sorted(splits.items())]
@@ -121,23 +140,23 @@ def _idx_split(file: Path) -> Split | None:
     return "test" if file.name.startswith(("t10k", "test")) else None
 
 
-def _split_in_name(file: Path) -> str | None:
+def _split_in_name(path: str) -> str | None:
     """The split that a shard's name, or its folder's, begins with."""
-    for text in (file.name, file.parent.name):
-        for word, split in {"train": "train", "test": "test", "val": "val"}.items():
-            if text.lower().startswith(word):
-                return split
+    for text in path.split("/")[:-3:-1]:
+        if found := SPLIT_NAME.match(text):
+            return "val" if found[1].lower().startswith("val") else found[1].lower()
     return None
 
 
-def _parquet_split(file: Path) -> Split | None:
-    split = _split_in_name(file)
-    return "train" if split == "train" else "test" if split == "test" else None
-
-
-def _with_official_split(source: Source, splits: set[Split | None]) -> Source:
-    """Shard names only tell a split when both train and test are among them."""
-    if {"train", "test"} <= splits:
-        return source
-    examples = source.examples
-    return replace(source, examples=lambda: (replace(e, split=None) for e in examples()))
+def _parquet_shards(name: str, files: dict[str, Path]) -> Source:
+    """Shards as one source, with the splits that their names tell by the rules for the top folders of images."""
+    found = {path: _split_in_name(path) for path in files}
+    if "train" not in found.values() or not {"test", "val"} & set(found.values()):
+        return from_sources(name, "parquet", [from_parquet(file) for file in files.values()])
+    test = "test" if "test" in found.values() else "val"
+    sides: dict[str | None, Split] = {"train": "train", test: "test"}
+    source = from_sources(name, "parquet", [from_parquet(files[p], sides[s]) for p, s in found.items() if s in sides])
+    notes = ["the validation shards are the test split"] if test == "val" else []
+    if others := [path for path, split in found.items() if split not in sides]:
+        notes.append(f"left out, as neither train nor test: {shortened(others)}")
+    return replace(source, notes=(*source.notes, *notes))

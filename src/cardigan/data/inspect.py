@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from cardigan.data.builtin import BUILTIN
@@ -16,9 +16,10 @@ from cardigan.data.dataset import Dataset, Splits
 from cardigan.data.formats import listing, open_source
 from cardigan.data.opening import existing
 from cardigan.data.options import DataOptions
-from cardigan.data.packing import Progress, is_held_out
-from cardigan.data.public import PUBLIC, locate
-from cardigan.data.reading import Reading, Tally, mode_name, refuse_unsuitable, shortened
+from cardigan.data.packing import Columns, Progress, settle_splits
+from cardigan.data.public import PUBLIC, locate, unlike_published
+from cardigan.data.reading import Reading, Tally, mode_name, refuse_unsuitable
+from cardigan.data.sources import Source, printable, shortened
 from cardigan.errors import DataError
 
 
@@ -30,13 +31,13 @@ class Inspection:
         name: of the source.
         kind: folder, zip, tar, idx, npy, npz, parquet, CIFAR-10 binary or built-in.
         bytes: of all its files.
-        splits: readable images of train and test.
+        splits: readable images of train and test, as training would see them.
         classes: readable images of each class; empty without classes.
         sizes: images of each "width x height", the commonest first.
         modes: images of each mode, such as "RGB" or "16-bit grey".
         unreadable: (name, reason) of every image that cannot be used.
         odd_sized: names of images that are not of the commonest size, where at least nine in ten are.
-        duplicates: groups of names with exactly equal pixels.
+        duplicates: groups of names of exact copies.
         ignored: other files.
         notes: what else there is to know.
         verdict: why training on it as it is would be refused, or None.
@@ -106,8 +107,7 @@ def inspect_data(
     if name in BUILTIN:
         return _builtin(name, BUILTIN[name]())
     path = locate(name, cache, progress) if name in PUBLIC else existing(source)
-    tally = Tally()
-    splits: Counter[str] = Counter(train=0, test=0)
+    tally, columns = Tally(), Columns()
     classes: Counter[str] = Counter()
     sized: list[tuple[str, tuple[int, int]]] = []
     with open_source(path) as opened:
@@ -115,8 +115,7 @@ def inspect_data(
         for done, met in enumerate(Reading(opened, options), 1):
             tally.add(met)
             if met.problem is None and met.shape is not None:
-                held_out = is_held_out(met.identity, options.held_out)
-                splits[met.example.split or ("test" if held_out else "train")] += 1
+                columns.add(met, b"", -1, options.held_out)
                 if met.example.label is not None:
                     classes[met.example.label] += 1
                 sized.append((met.example.name, met.shape[0]))
@@ -124,13 +123,15 @@ def inspect_data(
                 progress(done, max(opened.count, done))
         if not tally.names and not tally.problems:
             raise DataError(f"{path} holds no images")
-        verdict = _verdict(lambda: refuse_unsuitable(opened, options, tally))
-    better = dict(zip(opened.classes, PUBLIC[name].classes, strict=False)) if name in PUBLIC else {}
+        splits, verdict = _outcome(opened, options, tally, columns)
+    published = PUBLIC[name].classes if name in PUBLIC else ()
+    better = dict(zip(opened.classes, published, strict=True)) if len(opened.classes) == len(published) else {}
+    notes = unlike_published(name, path) if name in PUBLIC else ()
     return Inspection(
-        name=name if name in PUBLIC else path.resolve().name,
+        name=name if name in PUBLIC else printable(path.resolve().name),
         kind=opened.kind,
         bytes=sum(size for _, size, _ in listing(path)),
-        splits=dict(splits),
+        splits=splits,
         classes={better.get(label, label): count for label, count in classes.items()},
         sizes={f"{width}x{height}": count for (height, width), count in tally.sizes.most_common()},
         modes={mode_name(*mode): count for mode, count in tally.modes.most_common()},
@@ -138,17 +139,23 @@ def inspect_data(
         odd_sized=_odd_sized(tally, sized),
         duplicates=tally.duplicates,
         ignored=list(opened.ignored),
-        notes=list(opened.notes),
+        notes=[*opened.notes, *notes],
         verdict=verdict,
     )
 
 
-def _verdict(check: Callable[[], None]) -> str | None:
+def _outcome(source: Source, options: DataOptions, tally: Tally, columns: Columns) -> tuple[dict[str, int], str | None]:
+    """Images of train and test, and why training on them would be refused."""
+    splits, verdict = np.frombuffer(columns.splits, np.uint8), None
     try:
-        check()
+        splits = settle_splits(source.name, columns)
     except DataError as error:
-        return str(error)
-    return None
+        verdict = str(error)
+    try:
+        refuse_unsuitable(source, options, tally)
+    except DataError as error:
+        verdict = str(error)
+    return {"train": int((splits == 0).sum()), "test": int((splits == 1).sum())}, verdict
 
 
 def _odd_sized(tally: Tally, sized: list[tuple[str, tuple[int, int]]]) -> list[str]:

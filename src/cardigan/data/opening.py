@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from cardigan.data.dataset import Dataset, Splits, from_pack
 from cardigan.data.decode import prepare
 from cardigan.data.options import DataOptions
 from cardigan.data.packing import Progress, pack
-from cardigan.data.public import PUBLIC, locate
+from cardigan.data.public import PUBLIC, locate, unlike_published
+from cardigan.data.sources import printable
 from cardigan.errors import DataError
 
 
@@ -29,8 +31,9 @@ def open_data(
     """Train and test sets of a folder, archive or array file, or of a set that goes by a name.
 
     A path is decoded once into a pack of the cache and read from there ever after. Where the source has no split of its
-    own, the hash of an image's decoded pixels decides whether it is held out: copies never straddle the splits, and
-    adding files moves no other. A name comes before a path: write ``./digits`` for a folder of that name.
+    own, the hash of an image decides whether it is held out, that of the file for a JPEG and else that of the decoded
+    pixels: exact copies never straddle the splits, and adding files moves no other. A name comes before a path: write
+    ``./digits`` for a folder of that name.
 
     Args:
         source: a path, or one of digits, stacked-digits, ring, grid, mnist, fashion-mnist and cifar10.
@@ -46,15 +49,17 @@ def open_data(
     if name in BUILTIN:
         return _as_wanted(BUILTIN[name](), options)
     if name in PUBLIC:
-        return from_pack(pack(locate(name, cache, progress), options, cache, progress), name, PUBLIC[name].classes)
+        path = locate(name, cache, progress)
+        splits = from_pack(pack(path, options, cache, progress), name, PUBLIC[name].classes)
+        return replace(splits, notes=(*splits.notes, *unlike_published(name, path)))
     path = existing(source)
-    return from_pack(pack(path, options, cache, progress), path.resolve().name)
+    return from_pack(pack(path, options, cache, progress), printable(path.resolve().name))
 
 
 def existing(source: str | Path) -> Path:
     """The path, which is there; else an error that suggests the names that are close to it."""
     path = Path(source).expanduser()
-    if path.exists():
+    if os.path.exists(path):  # unlike Path.exists, no error where the name is too long
         return path
     names = [*BUILTIN, *PUBLIC]
     close = difflib.get_close_matches(str(source).lower().replace("_", "-"), names, n=2)

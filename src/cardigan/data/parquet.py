@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cardigan.data.decode import Unreadable
-from cardigan.data.sources import LARGEST_FILE, Example, Source, Split, escapes, natural
+from cardigan.data.sources import LARGEST_FILE, Example, Source, Split, escapes, natural, printable
 from cardigan.errors import DataError
 
 IMAGE_COLUMNS = ("image", "images", "img", "jpg", "png", "picture", "bytes")
@@ -26,11 +27,10 @@ def from_parquet(path: Path, split: Split | None = None) -> Source:
         import pyarrow.parquet
     except ImportError as error:
         raise DataError(f"{path} needs pyarrow: pip install 'cardigan[parquet]'") from error
-    try:
+    damaged = (pyarrow.ArrowException, OSError, ValueError)
+    with _whole(path, damaged):
         file = pyarrow.parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is a damaged parquet file: get it again") from error
-    schema = file.schema_arrow
+    name, schema = printable(path.name), file.schema_arrow
     image = _image_column(path, schema)
     label = next((c for c in LABEL_COLUMNS if c in schema.names), None)
     names = _class_names(schema.metadata or {}, label)
@@ -38,7 +38,7 @@ def from_parquet(path: Path, split: Split | None = None) -> Source:
     file.close()
 
     def rows() -> Iterator[tuple[Any, Any]]:
-        with pyarrow.parquet.ParquetFile(path) as opened:
+        with _whole(path, damaged), pyarrow.parquet.ParquetFile(path) as opened:
             for batch in opened.iter_batches(batch_size=32, columns=[image] + ([label] if label else [])):
                 images = batch.column(image).to_pylist()
                 yield from zip(images, batch.column(label).to_pylist() if label else [None] * len(images), strict=True)
@@ -50,10 +50,20 @@ def from_parquet(path: Path, split: Split | None = None) -> Source:
 
     def examples() -> Iterator[Example]:
         for i, (value, found) in enumerate(rows()):
-            yield Example(f"{path.name}[{i}]", _loader(value, path.parent), split, name_of(found))
+            yield Example(f"{name}[{i}]", _loader(value, path.parent), split, name_of(found))
 
-    classes = names or _distinct(path, label, pyarrow, name_of) if label else ()
-    return Source(path.name, "parquet", count, examples, tuple(classes))
+    with _whole(path, damaged):
+        classes = names or _distinct(path, label, pyarrow, name_of) if label else ()
+    return Source(name, "parquet", count, examples, tuple(classes))
+
+
+@contextmanager
+def _whole(path: Path, damaged: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Turn what pyarrow raises on damaged files into one line."""
+    try:
+        yield
+    except damaged as error:
+        raise DataError(f"{path} is a damaged parquet file: get it again") from error
 
 
 def _image_column(path: Path, schema: Any) -> str:

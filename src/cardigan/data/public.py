@@ -8,14 +8,14 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from cardigan.data.archives import unwritable
-from cardigan.data.arrays import CIFAR10_CLASSES
+from cardigan.data.arrays import CIFAR10_CLASSES, CIFAR10_FILES
 from cardigan.errors import DataError
 
 ATTEMPTS = 3
@@ -31,7 +31,7 @@ class PublicSet:
     files: dict[str, tuple[str, ...]]
     classes: tuple[str, ...]
     folders: tuple[str, ...]
-    extracted: str | None = None
+    extracted: tuple[str, ...] = ()
 
 
 PUBLIC: dict[str, PublicSet] = {
@@ -77,7 +77,7 @@ PUBLIC: dict[str, PublicSet] = {
         files={"cifar-10-binary.tar.gz": ("c32a1d4ab5d03f1284b67883e8d87530",)},
         classes=CIFAR10_CLASSES,
         folders=("cifar10",),
-        extracted="test_batch.bin",
+        extracted=CIFAR10_FILES,
     ),
 }
 
@@ -117,7 +117,8 @@ def _complete(folder: Path, chosen: PublicSet) -> bool:
     def there(file: str) -> bool:
         return (folder / file).is_file() or (folder / file.removesuffix(".gz")).is_file()
 
-    return all(map(there, chosen.files)) or (chosen.extracted is not None and any(folder.rglob(chosen.extracted)))
+    unpacked = bool(chosen.extracted) and all(any(folder.rglob(file)) for file in chosen.extracted)
+    return unpacked or all(map(there, chosen.files))
 
 
 def _only(folder: Path, chosen: PublicSet) -> Path:
@@ -126,8 +127,31 @@ def _only(folder: Path, chosen: PublicSet) -> Path:
     return files[0] if len(files) == 1 and files[0].is_file() else folder
 
 
+def unlike_published(name: str, path: Path) -> tuple[str, ...]:
+    """A note on files of a public set that are not, byte by byte, as published: the user may have repacked them."""
+    folder = path.parent if path.is_file() else path
+    files = {folder / file: known for file, known in PUBLIC[name].files.items() if (folder / file).is_file()}
+    unlike = [file.name for file, known in files.items() if not _checksums(file) & set(known)]
+    return (f"not as published, by their checksum: {', '.join(unlike)}",) if unlike else ()
+
+
 class _Unreachable(Exception):
     """The server cannot be reached, or keeps breaking off."""
+
+
+@contextmanager
+def _network() -> Iterator[None]:
+    """Tell the network's failures, most of which are OSError, from those of the disk."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        raise _Unreachable(f"{error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        raise _Unreachable(str(error.reason)) from error
+    except (http.client.HTTPException, OSError) as error:
+        raise _Unreachable(str(error) or type(error).__name__) from error
+    except ValueError as error:
+        raise _Unreachable("not a URL") from error
 
 
 def download(url: str, target: Path, checksums: tuple[str, ...], progress: Progress | None = None) -> None:
@@ -154,6 +178,8 @@ def download(url: str, target: Path, checksums: tuple[str, ...], progress: Progr
                 f"{url} has the wrong checksum ({min(found, key=len)}): try again, or try another CARDIGAN_MIRROR"
             )
         os.replace(part, target)
+        for left in filter(_abandoned, target.parent.glob(f"{target.name}.part*")):
+            left.unlink(missing_ok=True)
     finally:
         with suppress(OSError):
             os.rename(part, target.with_name(f"{target.name}.part"))
@@ -164,40 +190,62 @@ def _claim(target: Path) -> Path:
     mine = target.with_name(f"{target.name}.part-{os.getpid()}")
     for left in sorted(target.parent.glob(f"{target.name}.part*")):
         with suppress(OSError):
-            if left.suffix == ".part" or time.time() - left.stat().st_mtime > 60:
+            if _abandoned(left):
                 os.rename(left, mine)
                 break
     return mine
 
 
+def _abandoned(part: Path) -> bool:
+    """Whether no process is writing a partial file any more, as far as one can tell."""
+    pid = part.suffix.removeprefix(".part").removeprefix("-")
+    if not pid.isdigit():
+        return True
+    try:
+        if time.time() - part.stat().st_mtime > 60:
+            return True
+        if os.name == "posix":  # elsewhere the signal 0 would end the process
+            os.kill(int(pid), 0)
+    except (FileNotFoundError, PermissionError):
+        return False
+    except (ProcessLookupError, OverflowError):
+        return True
+    return False
+
+
 def _continue(url: str, part: Path, progress: Progress | None) -> str | None:
     """Fetch what a partial file lacks; None when it is whole, else why not."""
     have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+        with _network():
+            request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+            answer = urllib.request.urlopen(request, timeout=SECONDS)
+        with answer:
+            if answer.status == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                part.unlink()  # to begin again
+                return "the server went on from another place"
             have = have if answer.status == 206 else 0
             length = int(answer.headers.get("Content-Length") or 0)
             with part.open("ab" if have else "wb") as file:
                 got = _copy(answer, file, have, have + length, progress)
             return None if not length or got == have + length else "the connection broke off"
-    except urllib.error.HTTPError as error:
-        return None if error.code == 416 and have else f"{error.code} {error.reason}"
-    except urllib.error.URLError as error:
-        return str(error.reason)
-    except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        return str(error) or type(error).__name__
-    except ValueError:
-        return "not a URL"
+    except _Unreachable as error:
+        beyond = isinstance(error.__cause__, urllib.error.HTTPError) and error.__cause__.code == 416
+        return None if beyond and have else str(error)
 
 
 def _copy(answer: http.client.HTTPResponse, file: IO[bytes], have: int, total: int, progress: Progress | None) -> int:
-    while chunk := answer.read1(1 << 16):
+    while chunk := _received(answer):
         file.write(chunk)
         have += len(chunk)
         if progress is not None:
             progress(have, max(total, have))
     return have
+
+
+def _received(answer: http.client.HTTPResponse) -> bytes:
+    with _network():
+        return answer.read1(1 << 16)
 
 
 def _checksums(path: Path) -> set[str]:

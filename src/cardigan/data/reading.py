@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from cardigan.data.decode import MODES, Decoded, Pixels, Unreadable, decode, header, prepare, quiet_pillow
+import numpy as np
+
+from cardigan.data.decode import JPEG_MAGIC, MODES, Decoded, Pixels, Unreadable, decode, header, prepare, quiet_pillow
 from cardigan.data.options import DataOptions
-from cardigan.data.sources import Example, Source
+from cardigan.data.sources import Example, Source, shortened
 from cardigan.errors import DataError
 
 WINDOW = 16  # images in flight: bounds the memory of a pass
@@ -24,7 +26,7 @@ class Met:
         example: the example.
         shape: (height, width), channels and bits as found in the source.
         pixels: ready to be packed, (height, width, channels); None where unreadable or only the header was read.
-        identity: hash of the decoded pixels before they are resized or recoloured.
+        identity: hash by which copies are known, whatever the options are.
         problem: why it cannot be used.
     """
 
@@ -70,16 +72,36 @@ class Reading:
             found = decode(data, self.options.target) if isinstance(data, bytes) else Decoded(data, data.shape[:2])
             pixels = found.pixels
             shape = found.size, pixels.shape[2], 8 * pixels.itemsize
-            return Met(example, shape, prepare(pixels, self.options), fingerprint(pixels))
+            return Met(example, shape, prepare(pixels, self.options), identify(data, pixels))
         except Unreadable as problem:
             return Met(example, problem=str(problem))
 
 
+def identify(data: bytes | Pixels, pixels: Pixels) -> bytes:
+    """16 bytes that are equal for copies, at whatever size they are wanted.
+
+    A JPEG goes by its file, because its pixels depend on the fraction it was decoded at; all else by its pixels.
+    """
+    if isinstance(data, bytes) and data.startswith(JPEG_MAGIC):
+        return hashlib.blake2b(data, digest_size=16).digest()
+    return fingerprint(pixels)
+
+
 def fingerprint(pixels: Pixels) -> bytes:
-    """16 bytes that are equal for images whose pixels are equal, and only for those."""
+    """16 bytes that are equal for images that look the same at every pixel, in whatever mode they are stored."""
+    pixels = _plainest(pixels)
     digest = hashlib.blake2b(repr((pixels.shape, pixels.itemsize)).encode(), digest_size=16)
     digest.update(pixels.tobytes())
     return digest.digest()
+
+
+def _plainest(pixels: Pixels) -> Pixels:
+    """Without an alpha that is opaque throughout, and with one channel where the colours are all grey."""
+    if pixels.shape[2] == 4 and (pixels[:, :, 3] == np.iinfo(pixels.dtype).max).all():
+        pixels = pixels[:, :, :3]
+    if pixels.shape[2] == 3 and (pixels == pixels[:, :, :1]).all():
+        pixels = pixels[:, :, :1]
+    return pixels
 
 
 @dataclass
@@ -109,20 +131,13 @@ class Tally:
 
     @property
     def duplicates(self) -> list[list[str]]:
-        """Groups of names whose pixels are exactly equal."""
+        """Groups of names that are exact copies."""
         return [[self.names[i] for i in (original, *others)] for original, others in self.copies.items()]
 
 
 def counted(count: int, one: str, many: str = "") -> str:
     """Such as "1 image" or "2 images"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def shortened(items: Iterable[str], most: int = 3) -> str:
-    """The first few of a list, and how many more there are."""
-    every = list(items)
-    more = f" and {len(every) - most} more" if len(every) > most else ""
-    return ", ".join(every[:most]) + more
 
 
 def mode_name(channels: int, bits: int) -> str:

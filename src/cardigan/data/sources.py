@@ -74,6 +74,18 @@ class Member:
         return self.where + self.path
 
 
+def printable(name: str) -> str:
+    """A name as valid text: bytes of a file's name that are not UTF-8 are written as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def shortened(items: Iterable[str], most: int = 3) -> str:
+    """The first few of a list, and how many more there are."""
+    every = list(items)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
+
+
 def natural(text: str) -> list[tuple[int, str]]:
     """Sort key by which class "10" comes after class "9"."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", text) if part]
@@ -95,7 +107,7 @@ def from_members(name: str, kind: str, members: Iterable[Member]) -> Source:
       ``x.jpg`` (WebDataset) comes before that.
     """
     visible = [m for m in members if m.bad or not _hidden(m.path)]
-    bad = [Example(m.name, _refusing(m.bad)) for m in visible if m.bad]
+    bad = [Example(m.name, refusing(m.bad)) for m in visible if m.bad]
     sound = sorted((m for m in visible if not m.bad), key=lambda m: m.name)
     images = [m for m in sound if PurePosixPath(m.path).suffix.lower() in SUFFIXES]
     written = {_key(m): m for m in sound if m.path.endswith(".cls")}
@@ -117,7 +129,9 @@ def _hidden(path: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in path.split("/"))
 
 
-def _refusing(reason: str | None) -> Callable[[], bytes]:
+def refusing(reason: str | None) -> Callable[[], bytes]:
+    """What loads a file that is not to be read."""
+
     def load() -> bytes:
         raise Unreadable(reason or "")
 
