@@ -179,6 +179,18 @@ def test_nan_rolls_back_with_half_the_learning_rate(tmp_path: Path) -> None:
     assert discriminator.optimiser.param_groups[0]["lr"] == pytest.approx(0.5e-3)
 
 
+def test_an_exploding_loss_rolls_back_before_it_is_saved(tmp_path: Path) -> None:
+    trainer = play(small_trainer(tmp_path, "gan"), 2)
+    trainer.save()
+    trainer.game.largest_loss = 0.01
+    play(trainer, 1)
+    assert not trainer.is_finite()
+    trainer.save()
+    assert trainer.folder.newest_checkpoint().stem == "000000002"
+    trainer.roll_back()
+    assert trainer.is_finite()
+
+
 def test_rollbacks_end_in_words(tmp_path: Path) -> None:
     trainer = small_trainer(tmp_path, "gan", health={"rollbacks": 2})
     trainer.save()

@@ -7,6 +7,7 @@ of that player only, its optimiser's step) before the round goes on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,9 @@ class Game(nn.Module):
 
     deployed: tuple[str, ...]
     """Attribute names of the modules that a trained model needs; their weights are averaged over training."""
+
+    largest_loss: float = math.inf
+    """A loss beyond this, either way, is an explosion: the trainer goes back as it does from one that is not finite."""
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()

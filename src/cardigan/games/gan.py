@@ -61,6 +61,7 @@ class GAN(Generative):
 
     players = ("discriminator", "generator")
     deployed = ("generator",)
+    largest_loss = 1_000.0  # of logits: a sound game's losses are of the order of one
 
     def __init__(self, config: GANConfig, spec: DataSpec) -> None:
         super().__init__(spec)

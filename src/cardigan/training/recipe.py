@@ -34,8 +34,8 @@ class LogConfig(Config):
 class HealthConfig(Config):
     """What a training does about its own troubles.
 
-    A non-finite loss or weight rolls back to the last checkpoint with half the learning rate, at most `rollbacks`
-    times. A generator that is dead or collapsed for `patience` previews on end stops the training where `stop` is set.
+    A loss that explodes or is not finite rolls back to the last checkpoint with half the learning rate, at most
+    `rollbacks` times. A generator that is dead or collapsed for `patience` previews on end stops the training where `stop` is set.
     """
 
     rollbacks: NonNegativeInt = 3

@@ -129,7 +129,7 @@ class Session:
         self.journal = Journal(trainer.folder, trainer.recipe.log.tensorboard, trainer.images)
         self.clock = (time.perf_counter(), trainer.images)
         self.listener.note(
-            f"a value is not finite after {images:,} images: back to the checkpoint at {trainer.images:,} with half "
+            f"a loss exploded within {images:,} images: back to the checkpoint at {trainer.images:,} with half "
             f"the learning rate (rollback {trainer.rollbacks})"
         )
 

@@ -135,14 +135,14 @@ class Trainer:
         return seat
 
     def record_move(self, player: str, move: Move) -> None:
-        self.finite = self.finite & torch.isfinite(move.loss.detach())
+        self.finite = self.finite & (move.loss.detach().abs() < self.game.largest_loss)  # False for NaN as well
         self.meter.add(player, move.loss)
         self.meter.add_all(move.log)
 
     # ---- looking up -----------------------------------------------------------------------------------------------
 
     def is_finite(self) -> bool:
-        """True while every loss so far and every weight now is finite. Waits for the device."""
+        """True while every loss so far and every weight now is sound. Waits for the device."""
         weights = [p.detach().sum() for seat in self.seats.values() for p in seat.parameters]
         return bool(self.finite & torch.isfinite(torch.stack(weights)).all())
 
@@ -180,7 +180,7 @@ class Trainer:
     # ---- keeping --------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write a checkpoint, unless something in it is not finite."""
+        """Write a checkpoint, unless a loss has exploded or a weight is not finite."""
         if not self.is_finite():
             return
         state = {
@@ -227,14 +227,14 @@ class Trainer:
         self.finite.fill_(True)
 
     def roll_back(self) -> None:
-        """After a non-finite value: the last checkpoint, other draws, half the learning rates.
+        """After an exploded or non-finite value: the last checkpoint, other draws, half the learning rates.
 
         Raises:
             TrainingError: when the recipe's number of rollbacks is used up.
         """
         if self.rollbacks >= self.recipe.health.rollbacks:
             raise TrainingError(
-                f"a loss or weight was not finite again after {self.rollbacks} rollbacks: "
+                f"a loss exploded or a weight was not finite again after {self.rollbacks} rollbacks: "
                 "lower the learning rates, or use --set precision=float32"
             )
         self.rollbacks += 1
