@@ -12,6 +12,7 @@ from cardigan.training.recipe import merge
 Table = dict[str, Any]
 
 TINY = 12
+SMALL = 32
 
 
 def fit_to_data(table: Table, spec: DataSpec, device: torch.device) -> Table:
@@ -26,27 +27,34 @@ def fit_to_data(table: Table, spec: DataSpec, device: torch.device) -> Table:
 def points() -> Table:
     network = {"name": "mlp", "widths": [128, 128, 128], "activation": "leaky-relu"}
     game = {**players(network, network), "r1": 0.05, "r2": 0.05, "penalty_interval": 1}
-    return {"batch": 256, "images": 1_280_000, "game": game, "optimiser": learning_rate(1e-3)}
+    return {"batch": 256, "images": 1_280_000, "game": game, "optimiser": adam(1e-3, beta2=0.99)}
 
 
 def tiny_images() -> Table:
     """On eight by eight pixels an MLP plays five times as many rounds as convolutions, and ends better."""
     generator, discriminator = ({"name": "mlp", "widths": widths} for widths in ([256, 512], [512, 256]))
     game = {**players(generator, discriminator), "penalty_interval": 1, "reuse_fake": False}
-    return {"batch": 128, "images": 1_000_000, "game": game, "optimiser": learning_rate(1e-3)}
+    return {"batch": 128, "images": 1_000_000, "game": game, "optimiser": adam(1e-3, beta2=0.99)}
 
 
 def pictures(spec: DataSpec, device: torch.device) -> Table:
-    """On a CPU narrow networks and small batches go furthest in a given time; a GPU is idle with them."""
+    """On a CPU narrow networks and small batches go furthest in a given time; a GPU is idle with them.
+
+    A parameter whose gradients have been small can take a step of lr / sqrt(1 - beta2) when a large one comes, as lazy
+    penalties do: at 64 pixels 3e-3 with beta2 = 0.99 exploded after 30,000 faces. A short memory and a smaller rate for
+    larger images keep that step harmless.
+    """
+    rate = 2e-3 if max(spec.height, spec.width) <= SMALL else 1e-3
     if device.type != "cuda":
-        return {}
+        return {"optimiser": adam(rate, beta2=0.9)}
     network = {"width": 64 if max(spec.height, spec.width) <= 64 else 32, "max_width": 512, "dense": 512}
-    return {"batch": 128, "images": 5_000_000, "game": players(network, network), "optimiser": learning_rate(2e-3)}
+    return {"batch": 128, "images": 5_000_000, "game": players(network, network), "optimiser": adam(rate, beta2=0.9)}
 
 
 def players(generator: Table, discriminator: Table) -> Table:
     return {"generator": generator, "discriminator": discriminator}
 
 
-def learning_rate(start: float) -> Table:
-    return {player: {"lr": {"start": start, "end": 0.0}} for player in ("generator", "discriminator")}
+def adam(lr: float, beta2: float) -> Table:
+    settings = {"lr": {"start": lr, "end": 0.0}, "beta2": beta2}
+    return {player: settings for player in ("generator", "discriminator")}
