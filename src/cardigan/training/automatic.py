@@ -57,4 +57,4 @@ def players(generator: Table, discriminator: Table) -> Table:
 
 def adam(lr: float, beta2: float) -> Table:
     settings = {"lr": {"start": lr, "end": 0.0}, "beta2": beta2}
-    return {player: settings for player in ("generator", "discriminator")}
+    return dict.fromkeys(("generator", "discriminator"), settings)

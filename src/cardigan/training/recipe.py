@@ -35,7 +35,8 @@ class HealthConfig(Config):
     """What a training does about its own troubles.
 
     A loss that explodes or is not finite rolls back to the last checkpoint with half the learning rate, at most
-    `rollbacks` times. A generator that is dead or collapsed for `patience` previews on end stops the training where `stop` is set.
+    `rollbacks` times. A generator that is dead or collapsed for `patience` previews on end stops the training where
+    `stop` is set.
     """
 
     rollbacks: NonNegativeInt = 3
