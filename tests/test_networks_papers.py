@@ -184,6 +184,7 @@ def test_spectral_norm_gradient_is_that_of_the_exact_singular_value():
 def test_two_forwards_before_one_backward():
     network = ResidualDiscriminatorConfig(width=4).build((1, 8, 8))
     (network(torch.randn(2, 1, 8, 8)).mean() - network(torch.randn(2, 1, 8, 8)).mean()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.body.parameters())
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 64, 64), (4, 33, 47)])
