@@ -1,4 +1,6 @@
-"""One DCGAN step at 3x64x64, batch 64, 64 channels: a plain training loop against Cardigan, interleaved in a process.
+"""One DCGAN step at 3x64x64, batch 64, 64 channels: a plain training loop against Cardigan, step about.
+
+Each candidate has a process of its own, for a training changes how its process keeps memory; they take turns.
 
 The plain loop does what the public PyTorch tutorial does: contiguous float32, one backward pass for the loss on real
 and one for the loss on generated images, gradients of the discriminator also in the generator's step, Adam's loop.
@@ -6,9 +8,11 @@ and one for the loss on generated images, gradients of the discriminator also in
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from statistics import median
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # has to be said before torch is imported
@@ -22,7 +26,7 @@ from cardigan.training.recipe import build_recipe, merge, recipe_table
 from cardigan.training.trainer import Trainer
 from common import Results, Row, new_trainer, options, table
 
-LATENT, BATCH = 100, 64
+LATENT, BATCH, WARM_UP = 100, 64, 2
 TARGETS = {"Cardigan, float32": 1.3, "Cardigan, bfloat16": 2.1}
 
 
@@ -91,25 +95,54 @@ def cardigan(splits: Splits, precision: str) -> Trainer:
     return new_trainer(build_recipe(merge(recipe_table("dcgan"), changes)), splits, "noise")
 
 
-def candidates(splits: Splits) -> dict[str, Callable[[], object]]:
-    plain, images = Plain(), splits.train.images(torch.arange(BATCH))
-    return {
-        "plain loop, float32": lambda: plain.step(images, torch.randn(BATCH, LATENT)),
-        "Cardigan, float32": cardigan(splits, "float32").play_round,
-        "Cardigan, bfloat16": cardigan(splits, "bfloat16").play_round,
-    }
+def plain_step() -> Callable[[], object]:
+    plain, images = Plain(), noise_images().train.images(torch.arange(BATCH))
+    return lambda: plain.step(images, torch.randn(BATCH, LATENT))
 
 
-def interleaved(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """CPU seconds of every call; the candidates take turns, so that all meet the same machine."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(repeats + 1):
-        for name, step in steps.items():
-            began = time.process_time()
-            step()
-            if turn:  # the first turn compiles kernels
-                seconds[name].append(time.process_time() - began)
-    return seconds
+def float32_step() -> Callable[[], object]:
+    return cardigan(noise_images(), "float32").play_round
+
+
+def bfloat16_step() -> Callable[[], object]:
+    return cardigan(noise_images(), "bfloat16").play_round
+
+
+CANDIDATES = {
+    "plain loop, float32": plain_step,
+    "Cardigan, float32": float32_step,
+    "Cardigan, bfloat16": bfloat16_step,
+}
+
+
+def answer(turns: Connection, make: Callable[[], Callable[[], object]], threads: int) -> None:
+    """A candidate's process: for every turn that comes, a step, and its CPU seconds sent back."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    step = make()
+    while turns.recv():
+        began = time.process_time()
+        step()
+        turns.send(time.process_time() - began)
+
+
+def interleaved(
+    candidates: dict[str, Callable[[], Callable[[], object]]], threads: int, repeats: int
+) -> dict[str, list[float]]:
+    """CPU seconds of every step; the candidates take turns, so that all meet the same machine."""
+    spawn = multiprocessing.get_context("spawn")
+    turns: dict[str, Connection] = {}
+    for name, make in candidates.items():
+        turns[name], theirs = spawn.Pipe()
+        spawn.Process(target=answer, args=(theirs, make, threads), daemon=True).start()
+    seconds: dict[str, list[float]] = {name: [] for name in turns}
+    for _ in range(WARM_UP + repeats):
+        for name, turn in turns.items():
+            turn.send(True)
+            seconds[name].append(turn.recv())
+    for turn in turns.values():
+        turn.send(False)
+    return {name: each[WARM_UP:] for name, each in seconds.items()}
 
 
 def summary(rows: list[Row]) -> str:
@@ -126,8 +159,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    seconds = interleaved(candidates(noise_images()), args.steps)
+    seconds = interleaved(CANDIDATES, args.threads, args.steps)
     base = next(iter(seconds.values()))
     rows = []
     for label, each in seconds.items():

@@ -47,7 +47,7 @@ def test_dcgan_is_the_published_stack_of_transposed_convolutions():
     network = DCGANGeneratorConfig(width=4).build(10, (3, 64, 64)).eval()
     linear = network.layers[0]
     first = nn.ConvTranspose2d(10, 32, 4, bias=False)
-    first.weight.data = linear.weight.data.T.reshape(10, 32, 4, 4)
+    first.weight.data = linear.weight.data.T.reshape(10, 4, 4, 32).permute(0, 3, 1, 2)
     latent = torch.randn(2, 10)
     start = first(latent[:, :, None, None])
     torch.testing.assert_close(network.layers[1](linear(latent)), start)

@@ -1,31 +1,43 @@
-"""The fast weight gradient is torch's, to rounding, in every layout, precision and order of differentiation."""
+"""The fast strided convolutions are torch's, to rounding, in every layout, precision and order of differentiation."""
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cardigan.networks import strided
 from cardigan.networks.strided import Double, Halve
 
+SHAPES = [(5, 3), (3, 5)]
+"""Coarse and fine channels: one doubling with few fine channels, one with many."""
+
 
 @pytest.fixture
 def always_deep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strided, "pays", lambda *_: True)
+    monkeypatch.setattr(strided, "is_deep", lambda *_: True)
 
 
-def pair(transposed: bool) -> tuple[nn.Module, nn.Module]:
+@pytest.fixture(params=[False, True], ids=["shallow", "deep"])
+def deep(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strided, "is_deep", lambda *_: request.param)
+
+
+def pair(transposed: bool, coarse: int, fine: int) -> tuple[nn.Module, nn.Module]:
     torch.manual_seed(0)
-    ours = (Double if transposed else Halve)(5, 3).double()
-    plain = (nn.ConvTranspose2d if transposed else nn.Conv2d)(5, 3, 4, 2, 1).double()
+    channels = (coarse, fine) if transposed else (fine, coarse)
+    ours = (Double if transposed else Halve)(*channels).double()
+    plain = (nn.ConvTranspose2d if transposed else nn.Conv2d)(*channels, 4, 2, 1).double()
     plain.load_state_dict(ours.state_dict())
     return ours, plain
 
 
 @pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("coarse", "fine"), SHAPES)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_gradients_are_torchs(transposed: bool, layout: torch.memory_format, always_deep: None) -> None:
-    ours, plain = pair(transposed)
-    x = torch.randn(2, 5, 6, 8, dtype=torch.float64).contiguous(memory_format=layout)
+def test_gradients_are_torchs(
+    transposed: bool, coarse: int, fine: int, layout: torch.memory_format, deep: None
+) -> None:
+    ours, plain = pair(transposed, coarse, fine)
+    x = torch.randn(2, ours.in_channels, 6, 8, dtype=torch.float64).contiguous(memory_format=layout)
     results = []
     for module in (ours, plain):
         maps = x.clone().requires_grad_()
@@ -37,12 +49,13 @@ def test_gradients_are_torchs(transposed: bool, layout: torch.memory_format, alw
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_second_derivatives(transposed: bool, always_deep: None) -> None:
-    module, _ = pair(transposed)
-    x = torch.randn(1, 5, 4, 4, dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize(("coarse", "fine"), SHAPES)
+def test_second_derivatives(transposed: bool, coarse: int, fine: int, deep: None) -> None:
+    module, _ = pair(transposed, coarse, fine)
+    x = torch.randn(1, module.in_channels, 4, 4, dtype=torch.float64, requires_grad=True)
     weight = module.weight.detach().clone().requires_grad_()
 
-    def apply(maps: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    def apply(maps: Tensor, kernel: Tensor) -> Tensor:
         return strided._Strided.apply(maps, kernel, transposed).tanh()
 
     assert torch.autograd.gradcheck(apply, (x, weight))
@@ -50,12 +63,14 @@ def test_second_derivatives(transposed: bool, always_deep: None) -> None:
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_under_autocast_the_gradient_is_as_good_as_torchs(transposed: bool, always_deep: None) -> None:
+@pytest.mark.parametrize("fine", [3, 64])
+def test_under_autocast_the_gradient_is_as_good_as_torchs(transposed: bool, fine: int, always_deep: None) -> None:
     torch.manual_seed(0)
-    ours = (Double if transposed else Halve)(64, 64)
-    plain = (nn.ConvTranspose2d if transposed else nn.Conv2d)(64, 64, 4, 2, 1)
+    channels = (64, fine) if transposed else (fine, 64)
+    ours = (Double if transposed else Halve)(*channels)
+    plain = (nn.ConvTranspose2d if transposed else nn.Conv2d)(*channels, 4, 2, 1)
     plain.load_state_dict(ours.state_dict())
-    x = torch.randn(4, 64, 8, 8)
+    x = torch.randn(4, channels[0], 8, 8)
     plain(x).square().sum().backward()
     exact = plain.weight.grad.clone()
     errors = []
@@ -70,11 +85,14 @@ def test_under_autocast_the_gradient_is_as_good_as_torchs(transposed: bool, alwa
     assert errors[0] < max(1.5 * errors[1], 0.01)
 
 
-def test_it_is_taken_for_deep_layers_and_fast_products_only() -> None:
-    cpu = torch.device("cpu")
-    assert not strided.pays(256, (64, 4, 4), cpu)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert strided.pays(256, (64, 4, 4), cpu)
-        assert not strided.pays(256, (64, 16, 16), cpu)
-        assert not strided.pays(64, (64, 4, 4), cpu)
-        assert not strided.pays(256, (64, 4, 4), torch.device("cuda"))
+def test_matrix_products_are_taken_for_deep_layers_and_fast_products_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep, shallow = torch.empty(512, 256, 4, 4), torch.empty(128, 64, 4, 4)
+    few, many = torch.empty(64, 512, 4, 4), torch.empty(64, 512, 16, 16)
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not strided.is_deep(deep, few)
+    assert strided.is_deep(deep, few.bfloat16())
+    assert not strided.is_deep(deep, many.bfloat16())
+    assert not strided.is_deep(shallow, few.bfloat16())
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+    assert strided.is_deep(deep, few)
+    assert not strided.is_deep(deep, few.double())

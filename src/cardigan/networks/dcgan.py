@@ -10,11 +10,12 @@ from cardigan.config import Config
 from cardigan.networks.heads import Discriminator, Encoder, Generator, class_vectors
 from cardigan.networks.layers import (
     Centre,
+    FromMaps,
     LabelledLatent,
     Normalisation,
-    Reshape,
     Shape,
     Stages,
+    ToMaps,
     batch_norm,
     layer_norm,
     normal,
@@ -66,7 +67,7 @@ class DCGANGeneratorConfig(Config):
     def _start(self, latent: int, channels: int, plan: Stages) -> list[nn.Module]:
         height, width = plan.base
         linear = nn.Linear(latent, channels * height * width, bias=self._bias)
-        return [linear, *self._normalised(Reshape(channels, height, width), channels)]
+        return [linear, *self._normalised(ToMaps(channels, height, width), channels)]
 
     def _normalised(self, layer: nn.Module, channels: int) -> list[nn.Module]:
         norm = [batch_norm(channels)] if self.normalisation == "batch" else []
@@ -108,7 +109,7 @@ class DCGANDiscriminatorConfig(Config):
         layers = [Centre(plan.size), Halve(shape[0], channels[0], bias=self._bias), nn.LeakyReLU(0.2, inplace=True)]
         for inputs, outputs in pairwise(channels):
             layers += [Halve(inputs, outputs, bias=self._bias), *self._norm(outputs), nn.LeakyReLU(0.2, inplace=True)]
-        return nn.Sequential(*layers, nn.Flatten()), channels[-1] * plan.base[0] * plan.base[1]
+        return nn.Sequential(*layers, FromMaps()), channels[-1] * plan.base[0] * plan.base[1]
 
     @property
     def _bias(self) -> bool:

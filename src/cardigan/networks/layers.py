@@ -129,6 +129,24 @@ class Reshape(nn.Module):
         return input.view(-1, *self.shape)
 
 
+class ToMaps(nn.Module):
+    """(batch, height * width * channels) to feature maps, which lie in memory channels last: nothing is copied."""
+
+    def __init__(self, channels: int, height: int, width: int):
+        super().__init__()
+        self.pixels = (height, width, channels)
+
+    def forward(self, input: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch channels height width"]:
+        return input.unflatten(1, self.pixels).permute(0, 3, 1, 2)
+
+
+class FromMaps(nn.Module):
+    """The way back from feature maps to (batch, height * width * channels)."""
+
+    def forward(self, input: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch numbers"]:
+        return input.permute(0, 2, 3, 1).flatten(1)
+
+
 class Maxout(nn.Module):
     """max_j (x W_j + b_j) over `pieces` affine maps (Goodfellow et al. 2013, eq. 2)."""
 

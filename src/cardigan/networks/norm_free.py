@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from cardigan.config import Config
 from cardigan.networks.heads import Discriminator, Encoder, Generator, class_vectors
-from cardigan.networks.layers import Centre, LabelledLatent, Reshape, Shape, he, stages
+from cardigan.networks.layers import Centre, FromMaps, LabelledLatent, Shape, ToMaps, he, stages
 from cardigan.networks.strided import Double, Halve
 
 SLOPE = 0.2
@@ -80,7 +80,7 @@ class NormFreeGeneratorConfig(_NormFreeConfig):
         channels = plan.channels(self.width, self.max_width)[: plan.count][::-1]
         start, base = LabelledLatent(latent, classes), (channels[0], *plan.base)
         layers = [he(nn.Linear(start.width, self.dense)), activation()]
-        layers += [he(nn.Linear(self.dense, prod(base)), GAIN), Reshape(*base), *self._blocks(channels[0])]
+        layers += [he(nn.Linear(self.dense, prod(base)), GAIN), ToMaps(*base), *self._blocks(channels[0])]
         for inputs, outputs in pairwise(channels):
             layers += [activation(), he(Double(inputs, outputs), GAIN), *self._blocks(outputs)]
         layers += [activation(), he(Double(channels[-1], shape[0]), 0.5), Centre(shape[1:])]
@@ -117,5 +117,5 @@ class NormFreeDiscriminatorConfig(_NormFreeConfig):
         for inputs, outputs in pairwise(channels):
             layers += [activation(), he(Halve(inputs, outputs), GAIN), *self._blocks(outputs)]
         base = channels[-1] * prod(plan.base)
-        layers += [activation(), nn.Flatten(), he(nn.Linear(base, self.dense), GAIN), activation()]
+        layers += [activation(), FromMaps(), he(nn.Linear(base, self.dense), GAIN), activation()]
         return nn.Sequential(*layers)

@@ -1,7 +1,7 @@
 """Residual networks of WGAN-GP (Gulrajani et al. 2017), SNGAN (Miyato et al. 2018) and the projection discriminator."""
 
 from itertools import pairwise
-from math import sqrt
+from math import prod, sqrt
 from typing import Literal
 
 from jaxtyping import Float, Int
@@ -17,6 +17,7 @@ from cardigan.networks.layers import (
     ConvDown2d,
     Shape,
     Stages,
+    ToMaps,
     UpConv2d,
     centre,
     glorot,
@@ -81,10 +82,10 @@ class ResidualGenerator(nn.Module):
 
     def __init__(self, latent: int, shape: Shape, plan: Stages, channels: list[int], classes: int, squash: bool):
         super().__init__()
-        self.start_shape = (channels[0], *plan.base)
         self.size = shape[1:]
         self.squash = squash
-        self.start = glorot(nn.Linear(latent, channels[0] * plan.base[0] * plan.base[1]))
+        base = (channels[0], *plan.base)
+        self.start = nn.Sequential(glorot(nn.Linear(latent, prod(base))), ToMaps(*base))
         self.blocks = nn.ModuleList(UpBlock(inputs, outputs, classes) for inputs, outputs in pairwise(channels))
         self.norm = nn.BatchNorm2d(channels[-1])
         self.output = glorot(nn.Conv2d(channels[-1], shape[0], 3, padding=1))
@@ -92,7 +93,7 @@ class ResidualGenerator(nn.Module):
     def forward(
         self, latent: Float[Tensor, "batch latent"], labels: Int[Tensor, " batch"] | None = None
     ) -> Float[Tensor, "batch channels height width"]:
-        x = self.start(latent).view(-1, *self.start_shape)
+        x = self.start(latent)
         for block in self.blocks:
             x = block(x, labels)
         x = centre(self.output(F.relu(self.norm(x))), self.size)

@@ -1,7 +1,9 @@
-"""The 4 x 4 convolutions with stride 2 that halve and double feature maps, with a faster weight gradient when deep.
+"""The 4 x 4 convolutions with stride 2 that halve and double feature maps, faster where a CPU's own are slow.
 
-On a CPU the weight gradient of a deep layer (many channels, few pixels) is half as fast as the same sum written as one
-matrix product over gathered patches. Elsewhere, and in shallow layers, these are torch's own convolutions.
+Two of torch's kernels run far below the processor's rate. The weight gradient of a deep layer (many channels, few
+pixels) gains from being written as matrix products, one a tap. Doubling to a few channels, which is what ends a
+generator and what begins the way back to a discriminator's images, takes a third of the time as a 2 x 2 convolution
+whose channels are then laid out as pixels. Elsewhere these layers are torch's own.
 """
 
 from typing import Any
@@ -11,21 +13,54 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 KERNEL, STRIDE, PADDING = (4, 4), (2, 2), (1, 1)
-FEWEST_TAPS = 4096
-MOST_POSITIONS = 2048
+FEW_CHANNELS = 4
+MANY_CHANNELS = 128
+FEW_POSITIONS = {torch.bfloat16: 4096, torch.float32: 2048}
 
 
-def patches(maps: Tensor) -> Tensor:
-    """The 4 x 4 patches that a halving convolution sees: (batch * height / 2 * width / 2, 16 * channels)."""
-    padded = F.pad(maps.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
-    windows = padded.unfold(1, 4, 2).unfold(2, 4, 2)  # batch, rows, columns, channels, 4, 4
-    return windows.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(0, 2)
+def halve(fine: Tensor, weight: Tensor) -> Tensor:
+    """(batch, fine channels, 2 height, 2 width) to (batch, coarse channels, height, width)."""
+    return F.conv2d(fine, weight, None, STRIDE, PADDING)
 
 
-def product_of_patches(fine: Tensor, coarse: Tensor) -> Tensor:
-    """Sum over positions of coarse map times patch of the fine map: (coarse channels, fine channels, 4, 4)."""
-    rows = coarse.permute(0, 2, 3, 1).flatten(0, 2)
-    return (rows.t() @ patches(fine)).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
+def double(coarse: Tensor, weight: Tensor) -> Tensor:
+    """The adjoint of `halve` for the same weight (coarse channels, fine channels, 4, 4)."""
+    if not is_thin(weight):
+        return F.conv_transpose2d(coarse, weight, None, STRIDE, PADDING)
+    # A 2 x 2 block of fine pixels, shifted by one, sees 2 x 2 coarse ones: four kernels, one for each of its pixels.
+    kernels = weight.unflatten(3, (2, 2)).unflatten(2, (2, 2)).flip(2, 4).permute(3, 5, 1, 0, 2, 4).flatten(0, 2)
+    blocks = F.conv2d(coarse, kernels.contiguous(memory_format=torch.channels_last), padding=1).permute(0, 2, 3, 1)
+    pixels = blocks.unflatten(3, (2, 2, -1)).transpose(2, 3).flatten(1, 2).flatten(2, 3)
+    return pixels[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
+
+
+def weight_gradient(fine: Tensor, coarse: Tensor, weight: Tensor) -> Tensor:
+    """The gradient of <halve(fine, weight), coarse> by the weight."""
+    if not is_deep(weight, coarse):
+        rest = (None, STRIDE, PADDING, (1, 1), False, (0, 0), 1, (False, True, False))
+        return torch.ops.aten.convolution_backward(coarse, fine, weight, *rest)[1]
+    height, width = coarse.shape[2:]
+    by_channel = coarse.permute(0, 2, 3, 1).flatten(0, 2).t().contiguous()
+    padded = F.pad(fine.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    taps = [
+        by_channel @ padded[:, row : row + 2 * height : 2, column : column + 2 * width : 2].flatten(0, 2)
+        for row in range(4)
+        for column in range(4)
+    ]
+    return torch.stack(taps, 1).unflatten(1, KERNEL).permute(0, 3, 1, 2)
+
+
+def is_thin(weight: Tensor) -> bool:
+    """Whether a doubling has so few fine channels that its pixels are better computed as channels."""
+    return weight.shape[1] <= FEW_CHANNELS
+
+
+def is_deep(weight: Tensor, coarse: Tensor) -> bool:
+    """Whether a weight gradient has so many channels and so few positions that matrix products are faster."""
+    # MKL's float32 products, which torch takes at the precision "highest", are no faster than the convolution.
+    onednn = coarse.dtype == torch.bfloat16 or torch.get_float32_matmul_precision() != "highest"
+    few = FEW_POSITIONS.get(coarse.dtype, 0)
+    return onednn and weight.shape[1] >= MANY_CHANNELS and coarse[:, 0].numel() <= few
 
 
 class _Strided(torch.autograd.Function):
@@ -33,11 +68,11 @@ class _Strided(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, transposed: bool) -> Tensor:
-        convolve = F.conv_transpose2d if transposed else F.conv2d
-        output = convolve(maps, weight, None, STRIDE, PADDING)
-        ctx.save_for_backward(maps.to(output.dtype), weight.to(output.dtype))
         ctx.dtypes, ctx.transposed = (maps.dtype, weight.dtype), transposed
-        return output
+        if torch.is_autocast_enabled("cpu"):
+            maps, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (maps, weight))
+        ctx.save_for_backward(maps, weight)
+        return double(maps, weight) if transposed else halve(maps, weight)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, Tensor | None, None]:
@@ -45,21 +80,11 @@ class _Strided(torch.autograd.Function):
         maps, weight = ctx.saved_tensors
         to_maps = to_weight = None
         if ctx.needs_input_grad[0]:
-            rest = (None, STRIDE, PADDING, (1, 1), ctx.transposed, (0, 0), 1, (True, False, False))
-            to_maps = torch.ops.aten.convolution_backward(gradient, maps, weight, *rest)[0].to(ctx.dtypes[0])
+            to_maps = (halve if ctx.transposed else double)(gradient, weight).to(ctx.dtypes[0])
         if ctx.needs_input_grad[1]:
             fine, coarse = (gradient, maps) if ctx.transposed else (maps, gradient)
-            to_weight = product_of_patches(fine, coarse).to(ctx.dtypes[1])
+            to_weight = weight_gradient(fine, coarse, weight).to(ctx.dtypes[1])
         return to_maps, to_weight, None
-
-
-def pays(fine_channels: int, coarse: tuple[int, int, int], device: torch.device) -> bool:
-    """Whether the matrix product is faster: many taps, few positions of the coarse map (batch, height, width)."""
-    onednn = torch.is_autocast_enabled("cpu") or torch.get_float32_matmul_precision() != "highest"
-    if device.type != "cpu" or not onednn:  # MKL's float32 products are no faster than the convolution
-        return False
-    batch, height, width = coarse
-    return 16 * fine_channels >= FEWEST_TAPS and batch * height * width <= MOST_POSITIONS
 
 
 def with_bias(maps: Tensor, bias: Tensor | None) -> Tensor:
@@ -67,14 +92,13 @@ def with_bias(maps: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class Halve(nn.Conv2d):
-    """(batch, inputs, height, width) to (batch, outputs, height / 2, width / 2)."""
+    """(batch, inputs, height, width) to (batch, outputs, height / 2, width / 2); both sides are even."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True):
         super().__init__(inputs, outputs, KERNEL, STRIDE, PADDING, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        batch, _, height, width = input.shape
-        if not pays(self.in_channels, (batch, height // 2, width // 2), input.device):
+        if input.device.type != "cpu":
             return super().forward(input)
         return with_bias(_Strided.apply(input, self.weight, False), self.bias)
 
@@ -86,7 +110,6 @@ class Double(nn.ConvTranspose2d):
         super().__init__(inputs, outputs, KERNEL, STRIDE, PADDING, bias=bias)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        batch, _, height, width = input.shape
-        if not pays(self.out_channels, (batch, height, width), input.device):
+        if input.device.type != "cpu":
             return super().forward(input, output_size)
         return with_bias(_Strided.apply(input, self.weight, True), self.bias)

@@ -13,7 +13,7 @@ import torch
 
 from cardigan.errors import RunError
 
-FORMAT = 1
+FORMAT = 2
 KEPT = 2
 
 

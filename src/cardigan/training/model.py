@@ -18,13 +18,13 @@ from cardigan.errors import RunError
 from cardigan.games import Game, GameConfig
 from cardigan.training.checkpoint import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 
 
 class ModelConfig(Config):
     """All that is needed to rebuild a model's networks, and where they came from."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     cardigan: str = cardigan.__version__
     recipe: str
     data: str

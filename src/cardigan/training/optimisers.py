@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field, NonNegativeFloat
-from torch import nn, optim
+from torch import Tensor, nn, optim
 
 from cardigan.config import Config
 from cardigan.schedule import Number, value_at
@@ -70,6 +71,19 @@ class AdagradConfig(Config):
 
 
 OptimiserConfig = Annotated[AdamConfig | RMSPropConfig | SGDConfig | AdagradConfig, Field(discriminator="name")]
+
+
+def load_moments(optimiser: optim.Optimizer, moments: Mapping[int, Any]) -> None:
+    """Give the optimiser the state it had; its settings stay.
+
+    Each tensor is laid out in memory as its parameter is, since torch's fused Adam reads both in the order of memory:
+    moments saved where images are not channels last would else belong to other weights.
+    """
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+    for parameter, state in optimiser.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def set_learning_rate(optimiser: optim.Optimizer, lr: float) -> None:

@@ -22,11 +22,11 @@ from cardigan.games import Game, Generative, Move
 from cardigan.schedule import value_at
 from cardigan.training.average import WeightAverage
 from cardigan.training.checkpoint import read_checkpoint, save_checkpoint
-from cardigan.training.device import choose_arithmetic, choose_device
+from cardigan.training.device import choose_arithmetic, choose_device, keep_memory
 from cardigan.training.health import Health
 from cardigan.training.meter import Meter
 from cardigan.training.model import ModelConfig, save_model
-from cardigan.training.optimisers import OptimiserConfig, set_learning_rate
+from cardigan.training.optimisers import OptimiserConfig, load_moments, set_learning_rate
 from cardigan.training.randomness import address, generator, seed_everything
 from cardigan.training.run import RunFolder, RunRecord
 
@@ -59,6 +59,8 @@ class Trainer:
         self.game: Game = self.recipe.game.build(record.spec)
         self.arithmetic = choose_arithmetic(choose_device(device), self.recipe.precision, self.recipe.batch, self.game)
         self.arithmetic.place(self.game)
+        if self.arithmetic.device.type == "cpu":
+            keep_memory()
         if strange := sorted(self.recipe.optimiser.keys() - set(self.game.players)):
             players = ", ".join(self.game.players)
             raise RecipeError(f"unknown recipe key optimiser.{strange[0]}: the players of this game are {players}")
@@ -70,6 +72,7 @@ class Trainer:
             address(self.recipe.seed, "batches"),
             flip=self.recipe.data.flip,
             device=self.arithmetic.device,
+            layout=self.arithmetic.layout,
         )
         self.meter = Meter()
         self.finite = torch.ones((), dtype=torch.bool, device=self.arithmetic.device)
@@ -215,8 +218,7 @@ class Trainer:
             self.game.load_state_dict(state["game"])
             self.average.load_state_dict(state["average"])
             for seat in self.seats.values():
-                moments = state["optimisers"][seat.name]["state"]  # the settings are the recipe's
-                seat.optimiser.load_state_dict({**seat.optimiser.state_dict(), "state": moments})
+                load_moments(seat.optimiser, state["optimisers"][seat.name]["state"])
         except (RuntimeError, KeyError, ValueError) as error:
             raise TrainingError(
                 f"{path} does not fit this run's recipe: resume with the recipe it began with"
