@@ -20,5 +20,9 @@ class RunError(CardiganError):
     """A run folder, checkpoint or model that is missing, damaged, foreign or in the way."""
 
 
+class TheoryError(CardiganError):
+    """A question of theory that has no answer as it was put."""
+
+
 class TrainingError(CardiganError):
     """A training that cannot go on."""

@@ -1,0 +1,1 @@
+"""The lecture's mathematics with exact answers."""
