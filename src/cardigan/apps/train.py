@@ -90,6 +90,24 @@ def train(
         changes = merge(changes, {"images": images})
     folder = RunFolder(Path(out))
     going_on = resume and folder.record_file.is_file()
+    if not going_on:
+        folder.refuse_if_taken()
+    with folder.claimed():
+        return play(folder, data, recipe, changes, minutes, going_on, hear, device, evaluate)
+
+
+def play(
+    folder: RunFolder,
+    data: str | Path | None,
+    recipe: str | None,
+    changes: dict[str, Any],
+    minutes: float | None,
+    going_on: bool,
+    hear: Listener,
+    device: str,
+    evaluate: bool,
+) -> Run:
+    """Train in a folder that is claimed for this process."""
     if going_on:
         record, splits = reopen(folder, data, recipe, changes)
     else:
@@ -153,9 +171,15 @@ def prepare(
         table = fit_to_data(table, splits.train.spec, choose_device(device))
     resolved = build_recipe(merge(table, changes))
     spec, digest = splits.train.spec, splits.train.digest
+    if resolved.data.flip and spec.kind != "images":
+        raise RecipeError(f"data.flip mirrors images, and {data} has points: leave it out")
+    return RunRecord(data=location(data), digest=digest, spec=spec, recipe=resolved), splits
+
+
+def location(data: str | Path) -> str:
+    """Where the data can be found from any folder: a built-in or public name as it is, else an absolute path."""
     named = str(data) in BUILTIN or str(data) in PUBLIC
-    where = str(data) if named else str(Path(data).expanduser().resolve())
-    return RunRecord(data=where, digest=digest, spec=spec, recipe=resolved), splits
+    return str(data) if named else str(Path(data).expanduser().resolve())
 
 
 def reopen(
@@ -172,7 +196,7 @@ def reopen(
         )
     resolved = build_recipe(merge(record.recipe.model_dump(mode="json", exclude_none=True), changes))
     refuse_changes(record.recipe, resolved)
-    return replaced(record, data=str(data or record.data), recipe=resolved), splits
+    return replaced(record, data=location(data or record.data), recipe=resolved), splits
 
 
 def refuse_changes(begun: Recipe, resumed: Recipe) -> None:
@@ -236,6 +260,8 @@ def selection_score(trainer: Trainer) -> tuple[str, Score] | None:
     if not isinstance(game, Generative) or isinstance(game, Encoding) or not log.evaluations:
         return None
     test, train_split = trainer.splits.test, trainer.splits.train
+    if len(train_split) < 2:  # no covariance
+        return None
     device = trainer.arithmetic.device
     wanted, cache = trainer.recipe.features, cache_folder()
     learnt = wanted in ("auto", "classifier")

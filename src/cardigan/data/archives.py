@@ -14,7 +14,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -111,7 +111,8 @@ def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[],
 
 def tar_members(path: Path, stack: ExitStack, where: str = "", split: str | None = None) -> list[Member]:
     """The files of a tar archive; a compressed one is first unpacked as a whole into a nameless temporary file."""
-    file, lock, members, end = _plain_tar(path, stack), threading.Lock(), [], 0
+    file, sound = _plain_tar(path, stack)
+    lock, members, end = threading.Lock(), [], 0
     try:
         for info in stack.enter_context(tarfile.TarFile(fileobj=file)):
             end = info.offset_data + -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
@@ -119,40 +120,45 @@ def tar_members(path: Path, stack: ExitStack, where: str = "", split: str | None
                 load = _tar_reader(file, lock, info)
                 members.append(Member(printable(info.name), load, where, split, _tar_refusal(info)))
         file.seek(end)
-        whole = len(file.read(tarfile.BLOCKSIZE)) == tarfile.BLOCKSIZE  # the mark of the end
+        mark = file.read(tarfile.BLOCKSIZE)
+        whole = sound and len(mark) == tarfile.BLOCKSIZE and not any(mark)  # a block of zeros is the end
     except (tarfile.TarError, EOFError) as error:
         if not members:
             raise DataError(f"{path} is a damaged tar archive: get or pack it again") from error
         whole = False
-    return members if whole else [*members, Member(printable(path.name), lambda: b"", bad="the archive is cut short")]
+    return (
+        members
+        if whole
+        else [*members, Member(printable(path.name), lambda: b"", bad="the archive is cut short or damaged")]
+    )
 
 
-def _plain_tar(path: Path, stack: ExitStack) -> IO[bytes]:
+def _plain_tar(path: Path, stack: ExitStack) -> tuple[IO[bytes], bool]:
+    """The archive unpacked, and whether its compression was sound to the end."""
     file = stack.enter_context(path.open("rb"))
     opener = next((o for magic, o in COMPRESSIONS.items() if file.peek(8).startswith(magic)), None)
     if opener is None:
-        return file
+        return file, True
+    sound = True
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
         plain = tempfile.TemporaryFile(dir=cache_folder())  # noqa: SIM115 (the stack closes it)
         stack.enter_context(plain)
         most = MOST_UNPACKED * path.stat().st_size + LARGEST_FILE
         with opener(path) as packed:
-            for chunk in _chunks(packed):
-                plain.write(chunk)
-                if plain.tell() > most:
-                    raise DataError(f"{path} unpacks to more than {most:,} bytes: unpack it yourself if you trust it")
+            try:
+                while chunk := packed.read1(1 << 20):
+                    plain.write(chunk)
+                    if plain.tell() > most:
+                        raise DataError(
+                            f"{path} unpacks to more than {most:,} bytes: unpack it yourself if you trust it"
+                        )
+            except BROKEN_STREAM:
+                sound = False
         plain.seek(0)
     except OSError as error:
         raise unwritable(error, cache_folder()) from error
-    return plain
-
-
-def _chunks(packed: Any) -> Iterator[bytes]:
-    """What can be unpacked of a stream, up to where it is broken or ends."""
-    with suppress(*BROKEN_STREAM):
-        while chunk := packed.read1(1 << 20):
-            yield chunk
+    return plain, sound
 
 
 def _tar_refusal(info: tarfile.TarInfo) -> str | None:

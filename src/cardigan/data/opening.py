@@ -58,7 +58,10 @@ def open_data(
 
 def existing(source: str | Path) -> Path:
     """The path, which is there; else an error that suggests the names that are close to it."""
-    path = Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{source} names a home folder that is not there: give another path") from error
     if os.path.exists(path):  # unlike Path.exists, no error where the name is too long
         return path
     names = [*BUILTIN, *PUBLIC]

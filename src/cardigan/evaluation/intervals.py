@@ -69,4 +69,6 @@ def within(interval: tuple[float, float], highest: float = inf) -> tuple[float, 
 
 
 def _without(x: Tensor, group: int, groups: int) -> Tensor:
-    return x[torch.arange(len(x)) % groups != group]
+    # Shuffled, for samples may come in the order of their classes.
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    return x[order % groups != group]

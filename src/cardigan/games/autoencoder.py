@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
+from cardigan.errors import RecipeError
 from cardigan.games.base import Encoding, Move, side_by_side
 from cardigan.networks import DiscriminatorConfig, GeneratorConfig
 from cardigan.networks.pair import Autoencoding
@@ -27,6 +28,8 @@ class AutoencoderConfig(Config):
     corruption: float = Field(0.0, ge=0.0)
 
     def build(self, spec: DataSpec) -> Autoencoder:
+        if self.noise == "mask" and self.corruption > 1:
+            raise RecipeError(f"game.corruption is the share of pixels masked, at most 1, not {self.corruption:g}")
         return Autoencoder(self, spec)
 
 

@@ -20,6 +20,11 @@ from torch import Tensor, nn
 from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
 
+NO_PENALTY = (
+    "a gradient penalty needs scores that do not depend on the rest of the batch, and batch normalisation couples them: "
+    "add --set {}=layer"
+)
+
 
 @dataclass(frozen=True)
 class Move:

@@ -16,7 +16,7 @@ from torch import Tensor
 from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
 from cardigan.errors import RecipeError
-from cardigan.games.base import Generative, LatentConfig, Move, frozen
+from cardigan.games.base import NO_PENALTY, Generative, LatentConfig, Move, frozen
 from cardigan.networks import DiscriminatorConfig, GeneratorConfig
 from cardigan.objectives import (
     OBJECTIVES,
@@ -53,7 +53,10 @@ class GANConfig(Config):
     def build(self, spec: DataSpec) -> GAN:
         if self.conditional and not spec.classes:
             raise RecipeError("game.conditional needs data with classes; put the images into one folder a class")
-        return GAN(self, spec)
+        game = GAN(self, spec)
+        if game.discriminator.couples_batch and any((self.r1, self.r2, self.gradient_penalty)):
+            raise RecipeError(NO_PENALTY.format("game.discriminator.normalisation"))
+        return game
 
 
 class GAN(Generative):

@@ -50,6 +50,10 @@ class VAEConfig(Config):
     importance_samples: PositiveInt = 1
 
     def build(self, spec: DataSpec) -> VAE:
+        if self.importance_samples > 1 and self.beta != 1.0:
+            raise RecipeError(
+                "game.beta weighs the ELBO's KL, which importance_samples > 1 does not train: set one only"
+            )
         return VAE(self, spec)
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
-from cardigan.games.base import Generative, LatentConfig, Move, frozen
+from cardigan.errors import RecipeError
+from cardigan.games.base import NO_PENALTY, Generative, LatentConfig, Move, frozen
 from cardigan.networks import DiscriminatorConfig, GeneratorConfig
 from cardigan.objectives import clip_weights_, gradient_penalty
 
@@ -31,7 +32,10 @@ class WGANConfig(Config):
     gradient_penalty: float = Field(0.0, ge=0.0)
 
     def build(self, spec: DataSpec) -> WGAN:
-        return WGAN(self, spec)
+        game = WGAN(self, spec)
+        if game.critic.couples_batch and self.gradient_penalty:
+            raise RecipeError(NO_PENALTY.format("game.critic.normalisation"))
+        return game
 
 
 class WGAN(Generative):

@@ -68,9 +68,7 @@ class _Strided(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, transposed: bool) -> Tensor:
-        ctx.dtypes, ctx.transposed = (maps.dtype, weight.dtype), transposed
-        if torch.is_autocast_enabled("cpu"):
-            maps, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (maps, weight))
+        ctx.transposed = transposed
         ctx.save_for_backward(maps, weight)
         return double(maps, weight) if transposed else halve(maps, weight)
 
@@ -80,11 +78,18 @@ class _Strided(torch.autograd.Function):
         maps, weight = ctx.saved_tensors
         to_maps = to_weight = None
         if ctx.needs_input_grad[0]:
-            to_maps = (halve if ctx.transposed else double)(gradient, weight).to(ctx.dtypes[0])
+            to_maps = (halve if ctx.transposed else double)(gradient, weight)
         if ctx.needs_input_grad[1]:
             fine, coarse = (gradient, maps) if ctx.transposed else (maps, gradient)
-            to_weight = weight_gradient(fine, coarse, weight).to(ctx.dtypes[1])
+            to_weight = weight_gradient(fine, coarse, weight)
         return to_maps, to_weight, None
+
+
+def strided(maps: Tensor, weight: Tensor, transposed: bool) -> Tensor:
+    """`_Strided` in autocast's precision; the casts are made outside, so that second derivatives go through them."""
+    if torch.is_autocast_enabled("cpu"):
+        maps, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (maps, weight))
+    return _Strided.apply(maps, weight, transposed)
 
 
 def with_bias(maps: Tensor, bias: Tensor | None) -> Tensor:
@@ -100,7 +105,7 @@ class Halve(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         if input.device.type != "cpu":
             return super().forward(input)
-        return with_bias(_Strided.apply(input, self.weight, False), self.bias)
+        return with_bias(strided(input, self.weight, False), self.bias)
 
 
 class Double(nn.ConvTranspose2d):
@@ -112,4 +117,4 @@ class Double(nn.ConvTranspose2d):
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         if input.device.type != "cpu":
             return super().forward(input, output_size)
-        return with_bias(_Strided.apply(input, self.weight, True), self.bias)
+        return with_bias(strided(input, self.weight, True), self.bias)

@@ -24,7 +24,7 @@ ADVICE: dict[Trouble, str] = {
         "or a smaller discriminator learning rate"
     ),
     "collapsed diversity": (
-        "the generator draws nearly the same picture whatever its latent: use the default recipe, add r1 and r2, "
+        "the generator draws nearly the same picture whatever its latent: use the default recipe, "
         "or lower the generator's learning rate"
     ),
     "overfit discriminator": (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,11 @@ from cardigan.data.spec import DataSpec
 from cardigan.errors import RunError
 from cardigan.training.checkpoint import checkpoints, write_atomically
 from cardigan.training.recipe import Recipe, explain
+
+try:
+    import fcntl
+except ImportError:  # a system without it has no such locks
+    fcntl = None
 
 
 class RunRecord(Config):
@@ -77,6 +84,35 @@ class RunFolder:
             raise RunError(f"{self.path} already holds a run: add --resume to go on with it, or choose another --out")
         if self.path.is_dir() and any(not path.name.endswith(".part") for path in self.path.iterdir()):
             raise RunError(f"{self.path} exists and is not empty: choose another --out")
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Within the context no other process can claim the folder; it is made, and goes again if it stays empty.
+
+        Raises:
+            RunError: where another process trains in it, or it cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise RunError(f"{self.path} is a file: choose another --out") from error
+        except OSError as error:
+            raise RunError(f"cannot make the run folder {self.path}: {error.strerror}; choose another --out") from error
+        with ExitStack() as stack:
+            if fcntl:
+                handle = os.open(self.path, os.O_RDONLY)
+                stack.callback(os.close, handle)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise RunError(
+                        f"another process trains in {self.path}: wait for it, or choose another --out"
+                    ) from error
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # what holds anything stays
+                    self.path.rmdir()
 
     def create(self, record: RunRecord) -> None:
         try:

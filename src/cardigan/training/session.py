@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -179,6 +180,8 @@ class Session:
         self.last_score = (name, value)
         self.journal.write(trainer.rounds, trainer.images, {name: value})
         kind = f"{name} of {trainer.recipe.log.evaluation_samples}"  # scores compare at equal counts only
+        if not math.isfinite(value):
+            return
         if trainer.best.get("kind") != kind or value < trainer.best["score"]:
             trainer.best = {"kind": kind, "score": value, "images": trainer.images}
             trainer.deploy()

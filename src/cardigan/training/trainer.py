@@ -18,7 +18,7 @@ from torch import Tensor, nn, optim
 from cardigan.data import Batches, Dataset, Splits
 from cardigan.data.spec import Batch
 from cardigan.errors import RecipeError, TrainingError
-from cardigan.games import Game, Generative, Move
+from cardigan.games import Encoding, Game, Generative, Move
 from cardigan.schedule import value_at
 from cardigan.training.average import WeightAverage
 from cardigan.training.checkpoint import read_checkpoint, save_checkpoint
@@ -173,7 +173,8 @@ class Trainer:
         images = self.batch_of(self.splits.test, min(n, len(self.splits.test))).images
         latents = torch.zeros(n, 0, device=images.device)
         if isinstance(self.game, Generative):
-            latents = self.game.draw_latents(len(images), generator(self.recipe.seed, "preview"), like=images)
+            shown = len(images) if isinstance(self.game, Encoding) else n  # beside test images, or without them
+            latents = self.game.draw_latents(shown, generator(self.recipe.seed, "preview"), like=images)
         with self.average.applied(), self.arithmetic.autocast():
             self.game.eval()
             picture = self.game.preview(images, latents).float()
