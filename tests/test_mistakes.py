@@ -111,3 +111,11 @@ def images(folder: Path, count: int) -> None:
     values = np.random.default_rng(0).integers(0, 256, (count, 16, 16), dtype=np.uint8)
     for i, pixels in enumerate(values):
         Image.fromarray(pixels).save(folder / f"{i:03d}.bmp")
+
+
+def test_tensorboard_is_asked_for_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cardigan.training.journal.find_spec", lambda name: None)
+    settings = ["log.tensorboard=true"]
+    with pytest.raises(RecipeError, match="pip install"):
+        cardigan.train("digits", out=tmp_path / "run", images=640, settings=settings, progress=Silence())
+    assert not (tmp_path / "run").exists()

@@ -27,6 +27,7 @@ from cardigan.games.base import side_by_side
 from cardigan.training.automatic import fit_to_data
 from cardigan.training.checkpoint import write_atomically
 from cardigan.training.device import choose_device
+from cardigan.training.journal import require_tensorboard
 from cardigan.training.pictures import draw, save_picture
 from cardigan.training.progress import Listener, listener
 from cardigan.training.recipe import Recipe, build_recipe, data_options, merge, parse_settings, recipe_table
@@ -171,6 +172,8 @@ def prepare(
         table = fit_to_data(table, splits.train.spec, choose_device(device))
     resolved = build_recipe(merge(table, changes))
     spec, digest = splits.train.spec, splits.train.digest
+    if resolved.log.tensorboard:
+        require_tensorboard()
     if resolved.data.flip and spec.kind != "images":
         raise RecipeError(f"data.flip mirrors images, and {data} has points: leave it out")
     return RunRecord(data=location(data), digest=digest, spec=spec, recipe=resolved), splits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,15 @@ class Journal:
             self.board.close()
 
 
+def require_tensorboard() -> None:
+    """Raise RecipeError where TensorBoard is not installed."""
+    if find_spec("tensorboard") is None:
+        raise RecipeError("log.tensorboard needs TensorBoard: pip install 'cardigan[tensorboard]'")
+
+
 def open_tensorboard(folder: RunFolder, start: int) -> Any:
     """A writer that hides whatever an interrupted training wrote after `start` images."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise RecipeError("log.tensorboard needs TensorBoard: pip install 'cardigan[tensorboard]'") from error
+    require_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(folder.path / "tensorboard"), purge_step=start + 1)
