@@ -100,6 +100,11 @@ def test_a_wrong_checksum_of_compressed_data_is_found(tmp_path: Path) -> None:
         open_data(path, cache=tmp_path / "cache")
 
 
+def test_a_misspelt_player_is_told_in_words() -> None:
+    with pytest.raises(RecipeError, match=r"optimiser\.genrator is new and has no name: mend its spelling"):
+        build_recipe(merge(recipe_table("dcgan"), {"optimiser": {"genrator": {"lr": 1e-3}}}))
+
+
 def test_points_are_not_mirrored(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="flip"):
         cardigan.train("ring", out=tmp_path / "run", images=640, settings=["data.flip=true"], progress=Silence())

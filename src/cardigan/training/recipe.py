@@ -180,6 +180,10 @@ def explain(error: ValidationError, table: Any, *prefix: str) -> str:
         return f"there is no key {key}"
     if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return f"recipe key {key} is a table: set a key inside it, not {key}={first['input']!r}"
+    if first["type"] == "union_tag_not_found":
+        return (
+            f"recipe key {key} is new and has no name: mend its spelling, or say of what kind it is with {key}.name=..."
+        )
     given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
     return f"recipe key {key}: {first['msg'].lower()}{given}"
 
