@@ -124,3 +124,13 @@ def test_tensorboard_is_asked_for_before_anything_is_written(tmp_path: Path, mon
     with pytest.raises(RecipeError, match="pip install"):
         cardigan.train("digits", out=tmp_path / "run", images=640, settings=settings, progress=Silence())
     assert not (tmp_path / "run").exists()
+
+
+def test_two_images_are_trained_on_and_not_measured(tmp_path: Path) -> None:
+    images(tmp_path / "images", 2)
+    small = {"game": {"generator": {"width": 4}, "discriminator": {"width": 4}}}
+    run = cardigan.train(tmp_path / "images", out=tmp_path / "run", images=64, settings=small, progress=Silence())
+    assert run.evaluation is not None
+    assert run.evaluation.results == ()
+    assert "not measured: " in str(run.evaluation)
+    assert (tmp_path / "run" / "report.html").is_file()

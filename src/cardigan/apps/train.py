@@ -20,7 +20,7 @@ from cardigan.data import Splits
 from cardigan.data.builtin import BUILTIN
 from cardigan.data.cache import cache_folder
 from cardigan.data.public import PUBLIC
-from cardigan.errors import RecipeError, RunError, TrainingError
+from cardigan.errors import DataError, RecipeError, RunError, TrainingError
 from cardigan.evaluation import Evaluation, FrechetScore, choose_features, domain_classifier
 from cardigan.games import Encoding, Generative
 from cardigan.games.base import side_by_side
@@ -141,7 +141,10 @@ def finish(folder: RunFolder, splits: Splits, trainer: Trainer, evaluate: bool) 
     model = load(folder.path, str(trainer.arithmetic.device))
     picture = final_picture(model, splits)
     save_picture(picture, folder.path / "samples.png")
-    evaluation = evaluate_model(model, splits, features=trainer.recipe.features) if evaluate else None
+    try:
+        evaluation = evaluate_model(model, splits, features=trainer.recipe.features) if evaluate else None
+    except DataError as error:  # too few images to compare with; the model and its pictures are there all the same
+        evaluation = Evaluation((), (f"not measured: {error}",))
     if evaluation:
         write_atomically(folder.evaluation_file, lambda path: path.write_text(evaluation.to_json()))
     write_report(folder, verdict, evaluation, picture, nearest_panel(model, splits.train))
