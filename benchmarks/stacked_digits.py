@@ -47,7 +47,7 @@ def measure(job: Job, results: Path) -> Row:
     return {
         "modes": modes.recovered,
         "reverse_kl": modes.reverse_kl,
-        "floor": modes.floor,
+        "floor": modes.reverse_kl_floor,
         "fd": distance,
         "images": trainer.images,
         "cpu_seconds": round(seconds, 1),

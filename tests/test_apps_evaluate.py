@@ -9,12 +9,12 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from cardigan.apps.evaluate import divided, evaluate, evaluate_model
-from cardigan.apps.model import Model, load
+from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.neighbours import nearest_panel
 from cardigan.apps.report import write_report
 from cardigan.apps.scores import SCORES, image_scores, reconstruction_results, spread
 from cardigan.data import Splits
-from cardigan.errors import RecipeError, RunError
+from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation import Evaluation
 from cardigan.games.vae import VAE
 from small import play, small_splits, small_trainer
@@ -87,7 +87,8 @@ def test_metrics_of_samples_carry_seed_and_protocol(tmp_path: Path, cache: Path)
     result = found["FD(random)"]
     assert result.floor is not None
     assert result.protocol["seed"] == 5
-    assert "seed 5" in result.protocol["generated"]
+    assert "seed 5" in result.protocol["generated"]["name"]
+    assert result.protocol["generated"]["digest"] == model.digest
     assert {"features", "reference", "samples", "arithmetic", "version"} <= result.protocol.keys()
     other = evaluate_model(model, splits, metrics=["fd"], features="random", seed=6)
     assert other["FD(random)"].value != result.value
@@ -108,6 +109,58 @@ def test_pictures_in_class_folders_are_drawn_fairly(tmp_path: Path, cache: Path)
         tmp_path / "made", tmp_path / "real", metrics=["fd"], samples=60, features="random", seed=1, device="cpu"
     )
     assert again["FD(random)"].value != result.value, "the seed says which pictures"
+
+
+def draw_folder(folder: Path, count: int, seed: int) -> None:
+    folder.mkdir(parents=True)
+    for index, image in enumerate(np.random.default_rng(seed).integers(0, 255, (count, 8, 8), dtype=np.uint8)):
+        Image.fromarray(image).save(folder / f"{index}.png")
+
+
+def test_two_folders_share_all_their_pictures(tmp_path: Path, cache: Path):
+    draw_folder(tmp_path / "made", 100, 0)
+    draw_folder(tmp_path / "real", 120, 1)
+    found = evaluate(tmp_path / "made", tmp_path / "real", device="cpu")
+    result = found.results[0]
+    assert 50 < result.protocol["samples"] <= 60, "about half of the reals, the other half gives the floor"
+    assert not any(name.metric.startswith(("C_T", "AuthPct")) for name in found.results)
+    assert any("copying was not looked for" in note for note in found.notes)
+    kept = evaluate(tmp_path / "made", tmp_path / "real", settings=["data.held_out=0.2"], metrics=["fd"], device="cpu")
+    assert kept.results[0].protocol["samples"] < 40
+    with pytest.raises(DataError, match="evaluate a run"):
+        evaluate(tmp_path / "made", tmp_path / "real", metrics=["auth"], device="cpu")
+
+
+def test_copies_are_looked_for_among_what_was_learnt_only(tmp_path: Path, cache: Path):
+    model, splits = small_model(tmp_path, "gan")
+    names = [result.metric for result in evaluate_model(model, splits, features="random").results]
+    assert names[-2:] == ["C_T(random)", "AuthPct(random)"]
+    other = evaluate_model(model, small_splits(count=120), features="random")
+    assert not any(result.metric.startswith(("C_T", "AuthPct")) for result in other.results)
+    assert any("copying was not looked for" in note for note in other.notes)
+
+
+def test_classes_are_asked_for_as_often_as_they_occur(tmp_path: Path):
+    model, _ = small_model(tmp_path, "gan")
+    source = ModelSource(model, seed=3, frequencies=torch.tensor([0.9, 0.1]).double())
+    labels = source.labels(0, 2000)
+    assert labels is not None
+    assert sum(labels) / 2000 == pytest.approx(0.1, abs=0.03)
+    assert labels[70:200] == source.labels(70, 130), "an example's class is a function of its index"
+    assert source.labels(5, 0) == []
+    expected = model.sample(3, seed=3, start=70, labels=labels[70:73])
+    assert torch.equal(source.images(70, 3), expected)
+    assert "as often as among the reals" in source.name
+    in_turn = ModelSource(model, seed=3)
+    assert in_turn.labels(0, 5) is None
+    assert torch.equal(in_turn.images(0, 4), model.sample(4, seed=3))
+
+
+def test_the_digest_of_a_model_is_that_of_its_weights(tmp_path: Path):
+    model, _ = small_model(tmp_path, "gan")
+    assert model.digest == load(tmp_path, "cpu").digest
+    next(model.game.generator.parameters()).data[0] += 1
+    assert model.digest != load(tmp_path, "cpu").digest
 
 
 def test_by_default_a_model_shows_all_it_can(tmp_path: Path):

@@ -11,8 +11,14 @@ from torch import Tensor, nn
 
 from cardigan.evaluation.distances import nearest_neighbours, neighbour_radii, squared_distances
 from cardigan.evaluation.frechet import Moments, frechet_distance, frechet_extrapolated, from_moments
-from cardigan.evaluation.intervals import block_interval, jackknife_interval, within
-from cardigan.evaluation.kernel import kernel_distance, kernel_distance_blocks
+from cardigan.evaluation.intervals import (
+    grouping,
+    jackknife_interval,
+    leaving_out,
+    share_interval,
+    within,
+)
+from cardigan.evaluation.kernel import kernel_distance, kernel_distances
 from cardigan.evaluation.manifold import manifold
 from cardigan.evaluation.sliced import sliced_wasserstein
 
@@ -150,17 +156,31 @@ def test_kernel_distance_does_not_depend_on_its_blocks(monkeypatch: pytest.Monke
     assert kernel_distance(x, y) == pytest.approx(whole, rel=1e-10)
 
 
-def test_kernel_blocks_average_to_the_distance():
-    x, y = gaussian(4000, 8, 0), gaussian(4000, 8, 1, 0.5)
-    blocks = kernel_distance_blocks(x, y, size=400)
-    assert len(blocks) == 10
-    low, high = block_interval(sum(blocks) / 10, blocks)
-    assert low < kernel_distance(x, y) < high
+def test_kernel_replicates_are_the_distance_without_a_group():
+    x, y = gaussian(120, 8, 0), gaussian(77, 8, 1, 0.5)
+    value, replicates = kernel_distances(x, y, groups=7)
+    assert value == pytest.approx(kernel_distance(x, y), rel=1e-12)
+    assert replicates == pytest.approx(leaving_out(kernel_distance, x, y, 7), rel=1e-10)
+    assert kernel_distances(x[:3], y[:3])[1] == []
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_kernel_interval_is_as_wide_as_the_estimates_spread(shift: float):
+    found = [kernel_distances(gaussian(400, 8, 2 * s), gaussian(400, 8, 2 * s + 1, shift)) for s in range(40)]
+    spread = float(np.std([value for value, _ in found]))
+    halves = [jackknife_interval(value, replicates)[1] - value for value, replicates in found]
+    assert 0.9 < np.mean(halves) / (1.96 * spread) < 2
 
 
 def expected_coverage(n: int, m: int, k: int) -> float:
     """E coverage of m samples against n samples of the same distribution: 1 - Π_{i=1..k} (n-i)/(n+m-i)."""
     return 1 - math.prod((n - i) / (n + m - i) for i in range(1, k + 1))
+
+
+def test_share_interval_is_wilsons():
+    assert share_interval(0.0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
+    assert share_interval(0.5, 20) == pytest.approx((0.2993, 0.7007), abs=1e-4)
+    assert share_interval(1.0, 10) == pytest.approx((0.7225, 1), abs=1e-4)
 
 
 def test_shares_stay_within_their_range():
@@ -213,15 +233,16 @@ def test_sliced_wasserstein_of_a_shift(d: int, factor: float):
 
 def test_jackknife_interval_of_a_mean_is_the_textbook_one():
     x, y = gaussian(1000, 1, 0), gaussian(1000, 1, 1)
-    low, high = jackknife_interval(lambda a, b: float(a.mean() - b.mean()), x, y, 0.0)
+    low, high = jackknife_interval(0.0, leaving_out(lambda a, b: float(a.mean() - b.mean()), x, y))
+    means = torch.stack([x[grouping(1000, 10) == g].mean() - y[grouping(1000, 10) == g].mean() for g in range(10)])
     assert high == -low
-    assert high == pytest.approx(1.96 * math.sqrt(2 / 1000), rel=0.7)
+    assert high == pytest.approx(2.2621571628 * float(means.std()) / math.sqrt(10), rel=1e-9)
 
 
 def test_jackknife_interval_of_the_frechet_distance_covers_it():
     true, hits = 8 * 0.5**2, 0
     for seed in range(20):
         x, y = gaussian(800, 8, 2 * seed), gaussian(800, 8, 2 * seed + 1, 0.5)
-        low, high = jackknife_interval(frechet_distance, x, y, frechet_distance(x, y))
+        low, high = jackknife_interval(frechet_distance(x, y), leaving_out(frechet_distance, x, y))
         hits += low < true + 8 * 13 / 1600 < high
     assert hits >= 16

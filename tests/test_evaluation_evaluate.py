@@ -47,6 +47,7 @@ class Endless:
 
     size = None
     name = "model"
+    digest = "weights"
 
     def __init__(self, data: Held, noise: float = 0.0) -> None:
         self.data, self.noise, self.spec = data, noise, data.spec
@@ -85,7 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, quick: pytest.MonkeyPatch) 
 @pytest.fixture(scope="module")
 def judged(digits: tuple[Held, Held], folder: Path) -> dict[float, Evaluation]:
     train, test = digits
-    return {noise: evaluate(Endless(train, noise), test, train=train, cache=folder) for noise in (0.0, 0.5)}
+    return {noise: evaluate(Endless(train, noise), test, train=train, seen=train, cache=folder) for noise in (0.0, 0.5)}
 
 
 def test_default_evaluation_of_digits(judged: dict[float, Evaluation]):
@@ -120,7 +121,9 @@ def test_protocol_says_everything(judged: dict[float, Evaluation]):
     result = judged[0.5]["FD(classifier)"]
     protocol = result.protocol
     assert protocol["samples"] == protocol["reference"]["count"] == 360
+    assert protocol["generated"] == {"name": "model", "digest": "weights"}
     assert protocol["reference"]["digest"] == "test-360"
+    assert protocol["floor images"] == {"split": "train", "digest": "train-1437", "count": 360}
     assert protocol["reference"]["split"] == "test"
     assert protocol["reference"]["drawn"] == (
         "test split; floor from as many images of the train split, training images that the classifier has seen"
@@ -131,6 +134,14 @@ def test_protocol_says_everything(judged: dict[float, Evaluation]):
     assert protocol["seed"] == 0
     assert "jackknife" in protocol["interval"]
     assert "features" not in judged[0.5]["SWD"].protocol
+    assert judged[0.5]["SWD"].protocol["arithmetic"] == "float32 patches, float64 means"
+    for name in ("modes", "reverse KL", "MS-SSIM"):
+        classifier = judged[0.5][name].protocol["classifier"]
+        assert classifier == {key: protocol["features"][key] for key in ("digest", "test accuracy")}
+    assert judged[0.5]["MS-SSIM"].protocol["pairs"] == "within a class"
+    for name in ("C_T(classifier)", "AuthPct(classifier)"):
+        training = judged[0.5][name].protocol["training"]
+        assert training == {"name": "held", "split": "train", "digest": "train-1437", "count": 1437}
 
 
 def test_table_is_for_people(judged: dict[float, Evaluation]):
@@ -162,7 +173,8 @@ def test_evaluation_is_a_function_of_its_arguments(digits: tuple[Held, Held], fo
     train, test = digits
     state = torch.random.get_rng_state()
     names = ["fd", "fd-infinity", "kid", "swd", "ms-ssim", "c_t"]
-    first, again = (evaluate(Endless(train, 0.3), test, train=train, metrics=names, cache=folder) for _ in range(2))
+    source = Endless(train, 0.3)
+    first, again = (evaluate(source, test, train=train, seen=train, metrics=names, cache=folder) for _ in range(2))
     assert first == again
     assert torch.equal(state, torch.random.get_rng_state())
 
@@ -172,7 +184,7 @@ def test_two_sets_of_unlabelled_pictures(digits: tuple[Held, Held]):
     evaluation = evaluate(FromDataset(test), train)
     assert evaluation.results[0].metric == "FD(random)"
     assert evaluation.results[0].protocol["samples"] == 360
-    assert any("no training split" in note for note in evaluation.notes)
+    assert any("copying was not looked for" in note for note in evaluation.notes)
     assert any("fewer than ten times" in note for note in evaluation.notes)
     assert evaluation.results[0].value < 2 * evaluation.results[0].floor
 
@@ -238,7 +250,7 @@ def test_points_are_measured_as_they_are():
     angles = torch.arange(8) * math.tau / 8
     modes = SimpleNamespace(centres=torch.stack([angles.cos(), angles.sin()], 1), deviation=0.05)
     train, test = ring(4000, 0, modes), ring(4000, 1, modes)
-    evaluation = evaluate(FromDataset(ring(3000, 2, modes)), test, train=train)
+    evaluation = evaluate(FromDataset(ring(3000, 2, modes)), test, train=train, seen=train)
     assert [r.metric for r in evaluation.results] == [
         "high quality", "modes", "reverse KL", "EMD", "FD(identity)", "C_T(identity)", "AuthPct(identity)",
     ]  # fmt: skip
@@ -251,7 +263,7 @@ def test_points_are_measured_as_they_are():
 
 
 def test_stacked_digits_count_1000_modes(digits: tuple[Held, Held], folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("cardigan.evaluation.metrics.STACKED_SAMPLES", 5000)
+    monkeypatch.setattr("cardigan.evaluation.metrics.mode.STACKED_SAMPLES", 5000)
     train, test = digits
     base = SimpleNamespace(train=train, test=test)
 
@@ -284,7 +296,7 @@ def test_requests_that_make_no_sense_are_refused_in_one_line(digits: tuple[Held,
         (DataError, "at least 10", lambda: evaluate(source, test, samples=3)),
         (DataError, "at least 20", lambda: evaluate(source, Held(test.data[:9], None, "test"))),
         (DataError, "no test images", lambda: evaluate(source, Held(test.data[:0], None, "test"))),
-        (DataError, "training split", lambda: evaluate(source, bare, metrics=["c_t"])),
+        (DataError, "evaluate a run on the data it was trained on", lambda: evaluate(source, bare, metrics=["c_t"])),
         (DataError, "known modes", lambda: evaluate(source, bare, metrics=["modes"])),
         (DataError, "points", lambda: evaluate(source, bare, metrics=["emd"])),
         (DataError, "--features random", lambda: evaluate(source, bare, features="classifier")),
@@ -359,7 +371,7 @@ def test_shares_do_not_exceed_one(judged: dict[float, Evaluation]):
 def test_wide_features_take_fewer_distances(digits: tuple[Held, Held], monkeypatch: pytest.MonkeyPatch):
     train, test = digits
     asked = []
-    monkeypatch.setattr("cardigan.evaluation.metrics.WIDE", 63)
+    monkeypatch.setattr("cardigan.evaluation.metrics.distance.WIDE", 63)
     monkeypatch.setattr("cardigan.evaluation.frechet.frechet_distance", lambda x, y: asked.append(len(x)) or 1 / len(x))
     found = evaluate(FromDataset(train), test, train=train, metrics=["fd-infinity"], features="random")
     assert len(asked) == (4 + 2) * (1 + 2 + 3)

@@ -10,9 +10,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from cardigan.evaluation import modes, sliced
-from cardigan.evaluation.diversity import SCALE_WEIGHTS, ms_ssim, ms_ssim_pairs, psnr, random_pairs, scales, ssim
+from cardigan.evaluation.diversity import SCALE_WEIGHTS, disjoint_pairs, ms_ssim, ms_ssim_pairs, psnr, scales, ssim
 from cardigan.evaluation.memorisation import authentic, copying, mann_whitney, nearest_training_images
-from cardigan.evaluation.metrics import exact_emd
+from cardigan.evaluation.metrics.distance import exact_emd
 from cardigan.evaluation.sliced import laplacian_pyramid, levels, patches, sliced_patches
 
 
@@ -80,7 +80,7 @@ def test_constant_images_give_numbers():
     grey = torch.zeros(30, 1, 16, 16)
     assert all(math.isfinite(value) for value in sliced_patches(black, smooth(30, 1, 16, 16, 0).float()))
     assert sliced_patches(black, grey) == [0.0]
-    assert torch.allclose(ms_ssim_pairs(black), torch.ones(500).double())
+    assert torch.allclose(ms_ssim_pairs(black), torch.ones(len(black) // 2).double())
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -136,16 +136,13 @@ def test_psnr():
 
 def test_pairs_are_distinct_and_of_one_class():
     labels = torch.tensor([0, 1, 0, 1, 2, 0, 1, 1])
-    pairs = random_pairs(8, 400, labels, 0)
+    pairs = disjoint_pairs(8, labels, 0)
     assert (labels[pairs[:, 0]] == labels[pairs[:, 1]]).all()
-    assert (pairs[:, 0] != pairs[:, 1]).all()
-    assert set(map(tuple, pairs[labels[pairs[:, 0]] == 0].tolist())) == {
-        (a, b) for a in (0, 2, 5) for b in (0, 2, 5) if a != b
-    }
-    assert len(random_pairs(3, 9, torch.arange(3), 0)) == 0
+    assert len(pairs.flatten().unique()) == 2 * len(pairs) == 6, "one pair of zeros, two of ones, each image once"
+    assert {tuple(disjoint_pairs(8, labels, seed)[0].tolist()) for seed in range(30)} > {(0, 2), (5, 0), (1, 3)}
+    assert len(disjoint_pairs(3, torch.arange(3), 0)) == 0
     assert torch.isfinite(ms_ssim_pairs(smooth(3, 1, 8, 8, 0), torch.arange(3))).all()
-    free = random_pairs(5, 400, None, 0)
-    assert (free[:, 0] != free[:, 1]).all()
+    assert sorted(disjoint_pairs(6, None, 0).flatten().tolist()) == list(range(6))
 
 
 def ring(n: int, seed: int, k: int = 8, deviation: float = 0.01) -> tuple[Tensor, Tensor]:
@@ -172,7 +169,7 @@ def test_a_perfect_sampler_on_the_grid():
     found = modes.point_modes(points, centres, 0.05)
     assert (found.recovered, found.total) == (25, 25)
     assert found.high_quality == pytest.approx(0.9889, abs=0.008)
-    assert found.floor == pytest.approx(24 / (2 * int(found.counts.sum())))
+    assert found.reverse_kl_floor == pytest.approx(24 / (2 * int(found.counts.sum())), rel=0.02)
 
 
 def test_reverse_kl_of_dropped_modes():
@@ -193,8 +190,21 @@ def test_reverse_kl_floor_and_interval_of_a_perfect_sampler_over_1000_modes():
         hits += low < 999 / 52_000 < high
     assert sum(found) / 20 == pytest.approx(0.0193, abs=0.0004)
     assert hits >= 15
-    assert histogram.floor == pytest.approx(999 / 52_000)
+    assert histogram.reverse_kl_floor == pytest.approx(sum(found) / 20, rel=0.01)
+    assert histogram.recovered_floor == pytest.approx(1000, abs=1e-6)
     assert histogram.recovered_interval()[1] == 1000
+
+
+def test_a_perfect_sampler_of_few_samples():
+    p = torch.tensor([0.5, 0.3, 0.2, 0.0]).double()
+    assert modes.expected_reverse_kl(p, 1) == pytest.approx(-float(torch.xlogy(p, p).sum())), "log 1/p of the one mode"
+    few = modes.class_modes(torch.tensor([0, 1]), p)
+    assert few.recovered_floor == pytest.approx((1 - 0.5**2) + (1 - 0.7**2) + (1 - 0.8**2))
+    draws = p.multinomial(20 * 4000, True, generator=torch.Generator().manual_seed(0)).view(4000, 20)
+    found = [modes.class_modes(labels, p).reverse_kl for labels in draws]
+    assert modes.expected_reverse_kl(p, 20) == pytest.approx(sum(found) / 4000, rel=0.05)
+    uniform = [modes.class_modes(torch.randint(1000, (2000,)), modes.uniform(1000)) for _ in range(5)]
+    assert uniform[0].recovered_floor == pytest.approx(sum(m.recovered for m in uniform) / 5, rel=0.02)
 
 
 def test_stacked_labels_number_the_modes_by_channel():

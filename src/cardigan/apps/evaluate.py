@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from cardigan.apps.files import read, reading_options
-from cardigan.apps.model import Model, ModelSource, load
+from cardigan.apps.model import Model, ModelSource, class_frequencies, load
 from cardigan.apps.scores import SCORES, reconstruction_results
 from cardigan.data import DataOptions, Splits
 from cardigan.errors import DataError, RecipeError
@@ -20,6 +20,8 @@ from cardigan.evaluation.sources import Joined
 from cardigan.training.device import choose_device
 from cardigan.training.run import RunFolder
 
+# A tenth is kept back from a training. Where nothing is trained, one half is compared with and one gives the floor.
+HALVED = DataOptions(held_out=0.5)
 RESIZING = "Lanczos, antialiased, by Pillow, on the stored levels"
 
 
@@ -65,7 +67,7 @@ def evaluate(
         raise DataError(f"{missing}: give a run folder, or pictures and the real ones with --data DATA")
     else:
         options = reading_options(settings)
-        made, reals = read(judged, options), read(data, options)
+        made, reals = read(judged, options), read(data, reading_options(settings, HALVED))
         refuse_other_shape(str(judged), made.train.spec.shape, str(data), reals.train.spec.shape)
         device = str(choose_device(device))
         return with_reading(compare_pictures(made, reals, device=device, **how), options)
@@ -104,9 +106,10 @@ def evaluate_model(
     if of_samples is None or of_samples:
         model.generative()
         judgement = judge(
-            ModelSource(model, seed),
+            ModelSource(model, seed, class_frequencies(splits.train)),
             splits.test,
             train=splits.train,
+            seen=splits.train if splits.train.digest == model.config.digest else None,
             metrics=of_samples,
             samples=samples,
             features=features,

@@ -9,8 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cardigan.data import Dataset
 from cardigan.data.spec import DataSpec
 from cardigan.errors import RecipeError, RunError
+from cardigan.evaluation.features import weights_digest
+from cardigan.evaluation.modes import frequencies
 from cardigan.games import Encoding, Game, Generative
 from cardigan.training.device import choose_device
 from cardigan.training.model import ModelConfig, read_model
@@ -45,6 +48,13 @@ class Model:
     @property
     def can_encode(self) -> bool:
         return isinstance(self.game, Encoding)
+
+    @property
+    def digest(self) -> str:
+        """Of the weights that sampling takes."""
+        return weights_digest(
+            {f"{n}.{k}": t for n in self.game.deployed for k, t in getattr(self.game, n).state_dict().items()}
+        )
 
     @torch.no_grad()
     def sample(self, n: int, *, seed: int = 0, labels: Sequence[int | str] | None = None, start: int = 0) -> Tensor:
@@ -153,17 +163,44 @@ def load(run: str | Path, device: str = "auto") -> Model:
 
 
 class ModelSource:
-    """A model's samples as a source of images to be judged."""
+    """A model's samples as a source of images to be judged.
+
+    Args:
+        frequencies: float64 (classes,), how often a class-conditional model is asked for each class; in turn by default.
+    """
 
     size = None
 
-    def __init__(self, model: Model, seed: int = 0) -> None:
+    def __init__(self, model: Model, seed: int = 0, frequencies: Tensor | None = None) -> None:
         self.model, self.seed = model, seed
-        self.name = f"{model.config.recipe} after {model.config.images:,} images, seed {seed}"
+        self.frequencies = frequencies if model.generative().conditional else None
+        law = ", classes as often as among the reals" if self.frequencies is not None else ""
+        self.name = f"{model.config.recipe} after {model.config.images:,} images, seed {seed}{law}"
 
     @property
     def spec(self) -> DataSpec:
         return self.model.spec
 
+    @property
+    def digest(self) -> str:
+        """Of the weights, as they are now."""
+        return self.model.digest
+
     def images(self, start: int, count: int) -> Tensor:
-        return self.model.sample(count, seed=self.seed, start=start)
+        return self.model.sample(count, seed=self.seed, start=start, labels=self.labels(start, count))
+
+    def labels(self, start: int, count: int) -> list[int] | None:
+        """Classes of the examples start .. start + count - 1, drawn independently, in blocks as the latents are."""
+        if self.frequencies is None:
+            return None
+        first = start // CHUNK
+        blocks = range(first, -(-(start + count) // CHUNK))
+        drawn = [self.frequencies.multinomial(CHUNK, True, generator=generator(self.seed, "class", b)) for b in blocks]
+        offset = start - first * CHUNK
+        return torch.cat(drawn)[offset : offset + count].tolist() if drawn else []
+
+
+def class_frequencies(split: Dataset) -> Tensor | None:
+    """Relative frequencies of the classes, float64 (classes,); None without classes."""
+    labels = split.labels(torch.arange(len(split)))
+    return None if labels is None else frequencies(labels, len(split.spec.classes))

@@ -58,7 +58,8 @@ class Bench:
         generated, reference, held: samples, the reals they are compared with, and as many other reals for the floor.
         features: the main extractor, then the second opinion if there is one.
         classifier: of the classes, or of one channel of stacked digits.
-        train: what the model learnt from; test: unseen reals.
+        train: what the features may have learnt from, and the floor is taken from.
+        seen: what the model learnt from, if that is known; test: unseen reals.
         common: protocol entries shared by all results.
     """
 
@@ -68,6 +69,7 @@ class Bench:
     features: tuple[Features, ...]
     classifier: ClassifierFeatures | None
     train: Dataset | None
+    seen: Dataset | None
     test: Dataset
     seed: int
     common: Mapping[str, Any]
@@ -84,17 +86,30 @@ class Bench:
         fake, real, held = (side.features(features) for side in (self.generated, self.reference, self.held))
         return fake, real, held
 
-    def training(self) -> Side:
-        """All training images, or as many as have features that fit."""
-        assert self.train is not None
-        source = FromDataset(self.train, seed=self.seed)
-        count = min(len(self.train), IMAGE_BYTES // (8 * self.features[0].dimensions))
-        return self.once("training", lambda: Side(source, count))
+    def learnt(self, seen: Dataset) -> Side:
+        """All images that the model has seen, or as many as have features that fit."""
+        count = min(len(seen), IMAGE_BYTES // (8 * self.features[0].dimensions))
+        return self.once("learnt", lambda: Side(FromDataset(seen, seed=self.seed), count))
 
     def unseen(self, count: int) -> Side:
         """At most ``count`` images of the test split."""
         source = FromDataset(self.test, seed=self.seed)
         return self.once(f"unseen {count}", lambda: Side(source, min(len(self.test), count)))
+
+    def need_images(self, metric: str, side: int) -> None:
+        """Refuse a metric that takes images of at least so many pixels a side.
+
+        Raises:
+            DataError: for points and smaller images.
+        """
+        spec = self.test.spec
+        if spec.kind == "points" or min(spec.height, spec.width) < side:
+            raise DataError(f"{metric} takes images of at least {side}x{side}: leave it out here")
+
+    def told_by_classifier(self) -> dict[str, Any]:
+        """The protocol's entry of the network that told the classes; none for points."""
+        found = self.classifier
+        return {} if found is None else {"classifier": {"digest": found.digest, **found.details}}
 
     def result(
         self,

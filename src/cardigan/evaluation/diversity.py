@@ -76,36 +76,28 @@ def ms_ssim(x: Float[Tensor, "n c h w"], y: Float[Tensor, "n c h w"], data_range
     return value.mean(1)
 
 
-def random_pairs(n: int, pairs: int, labels: Int[Tensor, "n"] | None, seed: int) -> Int[Tensor, "pairs 2"]:
-    """Pairs of distinct images, of the same class where there are labels; fewer if classes are too small for any."""
-    generator = torch.Generator().manual_seed(seed)
-    first = torch.randint(n, (pairs,), generator=generator)
+def disjoint_pairs(n: int, labels: Int[Tensor, "n"] | None, seed: int) -> Int[Tensor, "pairs 2"]:
+    """Random pairs of n images, of the same class where there are labels; no image is in two, so pairs are independent."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     if labels is None:
-        second = (first + torch.randint(1, n, (pairs,), generator=generator)) % n
-        return torch.stack([first, second], 1)
-    order = torch.argsort(labels, stable=True)
-    sizes = torch.bincount(labels)
-    starts = sizes.cumsum(0) - sizes
-    place = torch.empty_like(order)
-    place[order] = torch.arange(n)
-    size, start = sizes[labels[first]], starts[labels[first]]
-    step = 1 + (torch.rand(pairs, generator=generator) * (size - 1)).long()
-    second = order[start + (place[first] - start + step) % size]
-    return torch.stack([first, second], 1)[size > 1]
+        return order[: n // 2 * 2].view(-1, 2)
+    members = [order[labels[order] == label] for label in labels.unique()]
+    pairs = torch.cat([own[: len(own) // 2 * 2].view(-1, 2) for own in members])
+    return pairs[torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))]
 
 
 def ms_ssim_pairs(
     images: Float[Tensor, "n c h w"], labels: Int[Tensor, "n"] | None = None, pairs: int = 500, seed: int = 0
 ) -> Float[Tensor, "pairs"]:
-    """MS-SSIM of random pairs of one class (of any two where no class has two) for images in [-1, 1]; high means alike.
+    """MS-SSIM of disjoint pairs of one class (of any two where no class has two) in [-1, 1]; high means alike.
 
     Odena et al. 2017. Lower than the reals' own value is not better: compare the mean with that of real pairs.
     """
-    chosen = random_pairs(len(images), pairs, labels, seed)
+    chosen = disjoint_pairs(len(images), labels, seed)
     if not len(chosen):
-        chosen = random_pairs(len(images), pairs, None, seed)
+        chosen = disjoint_pairs(len(images), None, seed)
     shifted = images + 1
-    parts = [ms_ssim(shifted[part[:, 0]], shifted[part[:, 1]]) for part in chosen.split(PAIRS_AT_ONCE)]
+    parts = [ms_ssim(shifted[part[:, 0]], shifted[part[:, 1]]) for part in chosen[:pairs].split(PAIRS_AT_ONCE)]
     return torch.cat(parts)
 
 

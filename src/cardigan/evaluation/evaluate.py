@@ -25,6 +25,7 @@ def evaluate(
     reference: Dataset,
     *,
     train: Dataset | None = None,
+    seen: Dataset | None = None,
     metrics: Sequence[str] | None = None,
     samples: int | None = None,
     features: str = "auto",
@@ -37,7 +38,8 @@ def evaluate(
     Args:
         generated: a model's samples, a folder of pictures (`FromDataset`): anything that yields the image of an index.
         reference: real images, best a split no model was trained on.
-        train: what the model was trained on: labels for the features, the floor, and what could have been copied.
+        train: other real images: labels for the features' classifier, and the floor.
+        seen: the images the model was trained on, where they are known: searched for copies.
         metrics: names from `METRICS`; by default all that suit the data.
         samples: on each side; by default 10,000 images or 2,500 points, or as many as there are. All distances are
             biased at finite n: compare at equal n only.
@@ -67,13 +69,14 @@ def evaluate(
         features=extractors,
         classifier=classifier,
         train=train,
+        seen=seen,
         test=reference,
         seed=seed,
         common=_protocol(generated, reference, reals, _drawn(reals, extractors, train), seed),
     )
     names = default_metrics(bench) if metrics is None else metrics
     results = [result for name in names for result in METRICS[name](bench)]
-    return Evaluation(tuple(results), tuple(_notes(samples, reals, extractors, train)))
+    return Evaluation(tuple(results), tuple(_notes(samples, reals, bench)))
 
 
 def _check(generated: ImageSource, reference: Dataset, metrics: Sequence[str] | None, samples: int | None) -> None:
@@ -91,12 +94,14 @@ def _check(generated: ImageSource, reference: Dataset, metrics: Sequence[str] | 
 
 
 def _wants_classifier(features: str, metrics: Sequence[str] | None) -> bool:
-    return features in ("auto", "classifier") or metrics is None or bool({"modes", "reverse-kl"} & set(metrics))
+    return (
+        features in ("auto", "classifier") or metrics is None or bool({"modes", "reverse-kl", "ms-ssim"} & set(metrics))
+    )
 
 
 def _protocol(generated: ImageSource, reference: Dataset, reals: Reals, drawn: str, seed: int) -> dict[str, object]:
     return {
-        "generated": generated.name,
+        "generated": {"name": generated.name, "digest": generated.digest},
         "samples": reals.count,
         "reference": {
             "name": reference.name,
@@ -105,6 +110,7 @@ def _protocol(generated: ImageSource, reference: Dataset, reals: Reals, drawn: s
             "count": reals.count,
             "drawn": drawn,
         },
+        "floor images": {"split": reals.floor_split, "digest": reals.held.digest, "count": reals.count},
         "seed": seed,
         "arithmetic": "float64",
         "version": __version__,
@@ -117,18 +123,19 @@ def _drawn(reals: Reals, extractors: Sequence[Features], train: Dataset | None) 
     return reals.description + (", training images that the classifier has seen" if fitted else "")
 
 
-def _notes(samples: int | None, reals: Reals, extractors: Sequence[Features], train: Dataset | None) -> list[str]:
-    notes, needed = [], SAMPLES_PER_DIMENSION * extractors[0].dimensions
-    notes.append(f"reference: {reals.count} images, {_drawn(reals, extractors, train)}")
+def _notes(samples: int | None, reals: Reals, bench: Bench) -> list[str]:
+    main = bench.features[0]
+    needed = SAMPLES_PER_DIMENSION * main.dimensions
+    notes = [f"reference: {reals.count} images, {_drawn(reals, bench.features, bench.train)}"]
     if len(reals.splits) > 1:
         notes.append("the reference holds training images: a model that copies them scores as well as reality")
     if samples is not None and samples > reals.count:
         notes.append(f"{samples} samples were asked for, {reals.count} could be compared at equal count")
-    if reals.count < needed and extractors[0].name != "identity":
+    if reals.count < needed and main.name != "identity":
         notes.append(
-            f"{reals.count} samples are fewer than ten times the {extractors[0].dimensions} dimensions of the "
+            f"{reals.count} samples are fewer than ten times the {main.dimensions} dimensions of the "
             f"features: FD is mostly bias below {needed}; trust it only beside the floor"
         )
-    if train is None and extractors[0].name != "identity":
-        notes.append("no training split was given: copying was not looked for, the floor is from the reference")
+    if bench.seen is None and main.name != "identity":
+        notes.append("copying was not looked for: it takes the images that the model was trained on")
     return notes

@@ -68,17 +68,24 @@ def frechet_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
     return _distance(p, q, factor @ p.covariance @ factor.T)
 
 
-def frechet_extrapolated(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], seed: int = 0, parts: int = 5) -> float:
+def frechet_extrapolated(
+    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], seed: int | None = 0, parts: int = 5
+) -> float:
     """FD∞: the intercept of the Fréchet distance as a line in 1/n (Chong & Forsyth 2020); may fall below zero.
 
     Both sets are cut to the same n and shuffled; for k = 1..parts the distance is averaged over k disjoint blocks of
     n/k samples, which puts the sizes evenly on the 1/n axis and uses every sample at every size. Both sides shrink, so
     that the bias of either is removed; Chong & Forsyth shrink the samples alone and keep the reals' bias.
 
+    Args:
+        seed: of the order; None for samples that are in random order already, whose blocks then stay nearly the same
+            when a few are left out, as a jackknife has to assume.
+
     Raises:
         ValueError: for fewer than four samples on either side.
     """
-    x, y = shuffled(x, seed), shuffled(y, seed + 1)
+    if seed is not None:
+        x, y = shuffled(x, seed), shuffled(y, seed + 1)
     n = min(len(x), len(y))
     if n < 4:
         raise ValueError(f"an extrapolation takes at least 4 feature vectors on each side, got {n}")

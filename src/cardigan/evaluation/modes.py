@@ -46,10 +46,15 @@ class Modes:
         return reverse_kl(self.counts, self.probabilities)
 
     @property
-    def floor(self) -> float:
-        """(K-1)/2n: the reverse KL that a perfect sampler scores with n samples in modes."""
-        inside = float(self.counts.sum())
-        return (self.total - 1) / (2 * inside) if inside else float("inf")
+    def recovered_floor(self) -> float:
+        """Σ 1 - (1 - p_k)^n: the modes that a perfect sampler recovers in expectation with n samples."""
+        return float((1 - (1 - self.probabilities) ** self.drawn).sum())
+
+    @property
+    def reverse_kl_floor(self) -> float:
+        """What a perfect sampler scores in expectation with as many samples in modes: exact, about (K-1)/2n."""
+        inside = int(self.counts.sum())
+        return expected_reverse_kl(self.probabilities, inside) if inside else float("inf")
 
     def recovered_interval(self) -> tuple[float, float]:
         """95 % interval of the recovered modes: a mode with c samples stays empty with probability e^-c next time."""
@@ -78,6 +83,17 @@ def reverse_kl(counts: Int[Tensor, "k"], probabilities: Float[Tensor, "k"]) -> f
     q = counts.double() / total
     p = probabilities.double()
     return max(0.0, float((torch.xlogy(q, q) - torch.xlogy(q, p)).sum()))
+
+
+def expected_reverse_kl(probabilities: Float[Tensor, "k"], n: int) -> float:
+    """E KL(q‖p) in nats for the histogram q of n samples of p itself: Σ_k E (c/n) log(c/(n p_k)), c ~ Binomial(n, p_k)."""
+    p, repeats = probabilities.double().unique(return_counts=True)
+    p, repeats = p[p > 0, None], repeats[p > 0]
+    c = torch.arange(n + 1, dtype=torch.float64)
+    ways = torch.lgamma(torch.tensor(n + 1.0).double()) - torch.lgamma(c + 1) - torch.lgamma(n - c + 1)
+    chance = (ways + torch.xlogy(c, p) + torch.xlogy(n - c, 1 - p)).exp()
+    share = c / n
+    return float((repeats * (chance * (torch.xlogy(share, share) - torch.xlogy(share, p))).sum(1)).sum())
 
 
 def class_modes(labels: Int[Tensor, "n"], probabilities: Float[Tensor, "k"]) -> Modes:

@@ -47,11 +47,15 @@ class ImageSource(Protocol):
     """Images addressed by index: the same index always gives the same image.
 
     Attributes:
+        digest: identity of the images: of their content, or of the weights that make them.
         size: how many there are; None for a model, which never ends.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
 
     @property
     def spec(self) -> DataSpec: ...
@@ -81,6 +85,7 @@ class FromDataset:
     def __init__(self, dataset: Dataset, indices: Tensor | None = None, seed: int = 0) -> None:
         self.dataset = dataset
         self.name = f"{dataset.name} ({dataset.split})"
+        self.digest = dataset.digest
         self.spec = dataset.spec
         self.indices = permutation(len(dataset), seed) if indices is None else indices
 
@@ -104,6 +109,7 @@ class Joined:
     def __init__(self, parts: Sequence[tuple[Dataset, Tensor]], name: str, seed: int = 0) -> None:
         self.datasets = [dataset for dataset, _ in parts]
         self.name = name
+        self.digest = " + ".join(dataset.digest for dataset in self.datasets)
         self.spec = self.datasets[0].spec
         sizes = torch.tensor([len(indices) for _, indices in parts])
         order = permutation(int(sizes.sum()), seed)
@@ -131,7 +137,7 @@ class Remembered:
     source: ImageSource
 
     def __post_init__(self) -> None:
-        self.name, self.spec = self.source.name, self.source.spec
+        self.name, self.digest, self.spec = self.source.name, self.source.digest, self.source.spec
         self._kept: dict[tuple[int, int], Tensor] = {}
         self._bytes = 0
 

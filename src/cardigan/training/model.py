@@ -22,12 +22,17 @@ FORMAT = 2
 
 
 class ModelConfig(Config):
-    """All that is needed to rebuild a model's networks, and where they came from."""
+    """All that is needed to rebuild a model's networks, and where they came from.
+
+    Attributes:
+        data, digest: where the training images lay, and their identity.
+    """
 
     format: Literal[2] = FORMAT
     cardigan: str = cardigan.__version__
     recipe: str
     data: str
+    digest: str
     spec: DataSpec
     game: GameConfig
     images: int

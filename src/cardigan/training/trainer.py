@@ -251,6 +251,7 @@ class Trainer:
         return ModelConfig(
             recipe=self.recipe.recipe,
             data=self.record.data,
+            digest=self.record.digest,
             spec=self.record.spec,
             game=self.recipe.game,
             images=self.images,
