@@ -112,8 +112,7 @@ def test_stacked_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(stacked_digits, "FRECHET_SAMPLES", 300)
     row = stacked_digits.measure(job("dcgan", "stacked-digits", SMALL), tmp_path)
     assert 0 < row["modes"] <= 500
-    assert row["floor"] == pytest.approx(999 / 1000)
-    assert row["reverse_kl"] > row["floor"]
+    assert row["reverse_kl"] > 1
     assert "dcgan" in stacked_digits.summary([{"label": "dcgan", **row}])
     names = {stacked_digits.SYSTEMS[shown][0] for shown in stacked_digits.SHOWN}
     assert {"default", "gan", "dcgan", "wgan", "wgan-gp"} == names
