@@ -12,12 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cardigan.apps.train import train
 from cardigan.errors import RunError, TrainingError
 from cardigan.training import checkpoint
 from cardigan.training.checkpoint import checkpoints, read_checkpoint, save_checkpoint
-from cardigan.training.progress import Silence
-from cardigan.training.recipe import merge, parse_settings
 from small import GAMES, assert_same, play, small_trainer, weights
 
 
@@ -176,20 +173,3 @@ def test_a_resumed_run_remembers_its_health_and_takes_new_settings(tmp_path: Pat
     assert resumed.health.most_diverse == 0.9
     generator = next(seat for seat in resumed.seats.values() if seat.name == "generator")
     assert generator.optimiser.param_groups[0]["betas"][0] == 0.9
-
-
-@pytest.mark.parametrize("setting", ["batch=32", "seed=5", "data.flip=true", "optimiser.generator.name=sgd"])
-def test_what_a_run_rests_on_cannot_change(setting: str, tmp_path: Path, cache: Path) -> None:
-    small = {"images": 256, "log": {"evaluations": 0}}
-    networks = ["game.generator.widths=[8]", "game.discriminator.widths=[8]"]
-    train(
-        "digits",
-        out=tmp_path / "run",
-        settings=merge(small, parse_settings(networks)),
-        evaluate=False,
-        progress=Silence(),
-    )
-    before = (tmp_path / "run/run.toml").read_text()
-    with pytest.raises(RunError, match=r"cannot change within a run"):
-        train(out=tmp_path / "run", settings=[setting], resume=True, progress=Silence())
-    assert (tmp_path / "run/run.toml").read_text() == before

@@ -19,6 +19,7 @@ from cardigan.data import Splits
 from cardigan.data.builtin import BUILTIN
 from cardigan.data.cache import cache_folder
 from cardigan.data.public import PUBLIC
+from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError, TrainingError
 from cardigan.evaluation import Evaluation, FrechetScore, choose_features, domain_classifier
 from cardigan.games import Encoding, Generative
@@ -27,11 +28,11 @@ from cardigan.training.automatic import fit_to_data
 from cardigan.training.checkpoint import write_atomically
 from cardigan.training.device import choose_device
 from cardigan.training.journal import require_tensorboard
-from cardigan.training.length import fix_length
+from cardigan.training.length import end_where_it_is, fix_length
 from cardigan.training.pictures import draw, save_picture
 from cardigan.training.progress import Listener, listener
-from cardigan.training.recipe import build_recipe, data_options, merge, parse_settings, recipe_table
-from cardigan.training.resume import refuse_changes
+from cardigan.training.recipe import Recipe, build_recipe, data_options, merge, parse_settings, recipe_table
+from cardigan.training.resume import refuse_changes, refuse_other_recipe
 from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.session import Score, Session
 from cardigan.training.trainer import Trainer
@@ -118,6 +119,9 @@ def play(folder: RunFolder, request: Request, hear: Listener) -> Run:
     trainer = take_up(record, splits, folder, request)
     if request.minutes is not None:
         record = fix_length(trainer, request.minutes, hear)
+    elif request.resumes:
+        record = end_where_it_is(trainer, folder.read_record().recipe.images, hear)
+    if record is not trainer.record:
         trainer = take_up(record, splits, folder, request)
     score = selection_score(trainer)
     folder.create(record)
@@ -173,18 +177,23 @@ def prepare(folder: RunFolder, request: Request) -> tuple[RunRecord, Splits]:
     if data is None:
         raise RecipeError("name the data to train on: cardigan train DATA --out RUN")
     folder.refuse_if_taken()
-    table = recipe_table(request.recipe or "default")
-    options = data_options(merge(table, request.changes).get("data", {}))
+    options = data_options(merge(recipe_table(request.recipe or "default"), request.changes).get("data", {}))
     splits = read(data, options)
     spec, digest = splits.train.spec, splits.train.digest
-    if request.recipe in (None, "default"):
-        table = fit_to_data(table, spec, choose_device(request.device))
-    resolved = build_recipe(merge(table, request.changes))
+    resolved = resolve(request, spec)
     if resolved.log.tensorboard:
         require_tensorboard()
     if resolved.data.flip and spec.kind != "images":
         raise RecipeError(f"data.flip mirrors images, and {data} has points: leave it out")
     return RunRecord(data=location(data), digest=digest, spec=spec, recipe=resolved), splits
+
+
+def resolve(request: Request, spec: DataSpec) -> Recipe:
+    """The recipe that is asked for, fitted to the data if it is the default one, with the settings laid over it."""
+    table = recipe_table(request.recipe or "default")
+    if request.recipe in (None, "default"):
+        table = fit_to_data(table, spec, choose_device(request.device))
+    return build_recipe(merge(table, request.changes))
 
 
 def location(data: str | Path) -> str:
@@ -197,14 +206,15 @@ def reopen(folder: RunFolder, request: Request) -> tuple[RunRecord, Splits]:
     """The record of an existing run, with its length or settings changed if asked for, and its data."""
     record = folder.read_record()
     begun = record.recipe
-    if request.recipe is not None and recipe_table(request.recipe).get("recipe") != begun.recipe:
-        raise RunError(f"{folder.path} was begun with the recipe {begun.recipe}: resume without --recipe")
     data = request.data or record.data
     splits = read(data, begun.data)
     if splits.train.digest != record.digest:
         raise RunError(f"{folder.path} was trained on other images than {data} holds now: start a new run")
     resolved = build_recipe(merge(begun.model_dump(mode="json", exclude_none=True), request.changes))
     refuse_changes(begun, resolved)
+    if request.recipe is not None:
+        timed = ("images",) if request.minutes is not None else ()
+        refuse_other_recipe(resolved, resolve(request, record.spec), *timed)
     return RunRecord(data=location(data), digest=record.digest, spec=record.spec, recipe=resolved), splits
 
 

@@ -24,6 +24,20 @@ def fix_length(trainer: Trainer, minutes: float, hear: Listener) -> RunRecord:
     return with_length(trainer.record, images)
 
 
+def end_where_it_is(trainer: Trainer, begun: int, hear: Listener) -> RunRecord:
+    """The trainer's record; if fewer images are asked for than are trained, one that says what was trained.
+
+    Args:
+        begun: the run's length in images until now.
+    """
+    done, asked = trainer.images, trainer.recipe.images
+    if asked >= min(done, begun):
+        return trainer.record
+    further = f"; --resume --images {begun} goes on to its former length" if begun > done else ""
+    hear.note(f"note: {done:,} images are trained already, more than {asked:,}: the run ends with them{further}")
+    return with_length(trainer.record, min(done, begun))
+
+
 def with_length(record: RunRecord, images: int) -> RunRecord:
     """The record of the same training, `images` long."""
     return record.model_copy(update={"recipe": record.recipe.model_copy(update={"images": images})})
