@@ -49,7 +49,7 @@ class Session:
         self.next_tick = Interval(self.total, log.ticks)
         self.next_preview = Interval(self.total, log.previews)
         self.next_evaluation = Interval(self.total, log.evaluations)
-        self.stride = trainer.recipe.batch
+        self.stride = self.total  # how much a round shows is not known yet: the first one is measured in any case
         self.stopping = False
         self.last_score: tuple[str, float] | None = None
         self.scalars: dict[str, float] = {}
