@@ -17,7 +17,7 @@ import torch
 
 from cardigan.data import DataOptions, inspect_data, open_data, public
 from cardigan.errors import DataError
-from test_data_formats import idx
+from test_data_formats import idx, write_tar
 
 rng = np.random.default_rng(2)
 SIZES = {"train": 30, "t10k": 10}
@@ -279,3 +279,42 @@ def test_cifar10_needs_all_six_batches(tmp_path: Path) -> None:
         (tmp_path / file).write_bytes(b"")
     assert len(chosen.extracted) == 6
     assert public._complete(tmp_path, chosen)
+
+
+def test_cifar10_is_one_archive_downloaded_and_read(
+    server: Server, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, labels = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8), np.arange(12) % 10
+    records = [bytes([label]) + x.transpose(2, 0, 1).tobytes() for label, x in zip(labels, images, strict=True)]
+    chosen = public.PUBLIC["cifar10"]
+    batches = {
+        f"cifar-10-batches-bin/{n}": b"".join(records[2 * i : 2 * i + 2]) for i, n in enumerate(chosen.extracted)
+    }
+    archive = write_tar(tmp_path / "made.tar.gz", batches, "w:gz").read_bytes()
+    (file,) = chosen.files
+    monkeypatch.setitem(FILES, file, archive)
+    monkeypatch.setitem(
+        public.PUBLIC, "cifar10", dataclasses.replace(chosen, files={file: (hashlib.md5(archive).hexdigest(),)})
+    )
+    server.cut = 1
+    splits = open_data("cifar10")
+    assert server.requests == [(file, None), (file, f"bytes={len(archive) // 2}-")]
+    assert (len(splits.train), len(splits.test)) == (10, 2)
+    assert splits.train.spec.shape == (3, 32, 32)
+    shown = ((splits.test.images(torch.arange(2)) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    assert (shown == images[10:]).all()
+    assert [splits.train.spec.classes[label] for label in splits.test.labels(torch.arange(2))] == [
+        "airplane",
+        "automobile",
+    ]
+    assert (splits.train.name, splits.notes) == ("cifar10", ())
+    open_data("cifar10", DataOptions(size=16))
+    assert len(server.requests) == 2
+
+
+def test_a_wrong_cifar10_is_not_kept(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (file,) = public.PUBLIC["cifar10"].files
+    monkeypatch.setitem(FILES, file, b"another archive")
+    with pytest.raises(DataError, match=f"{file} has the wrong checksum"):
+        open_data("cifar10")
+    assert not list((cache / "public" / "cifar10").iterdir())

@@ -8,6 +8,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal
 
 from cardigan.data import Batch
+from cardigan.data.spec import DataSpec
 from cardigan.errors import RecipeError
 from cardigan.games import GAN, VAE, WGAN, Game
 from cardigan.objectives import OBJECTIVES
@@ -70,6 +71,39 @@ def test_vae_bound_tightens_with_samples() -> None:
     error = 3 * (bounds[1].std() + elbo.std()).item() / math.sqrt(40)
     assert bounds[1].mean().item() == pytest.approx(elbo.mean().item(), abs=error)
     assert bounds[10].mean() > bounds[1].mean()
+
+
+def test_vae_trains_the_bound_of_as_many_samples_as_it_is_told() -> None:
+    """In the very draws that the move made: k of them and no fewer."""
+    game = build("vae", importance_samples=5)
+    assert isinstance(game, VAE)
+    torch.manual_seed(4)
+    (move,) = moves(game)
+    torch.manual_seed(4)
+    images = game.observe(BATCH.images)
+    mean, log_variance = game.posterior(images)
+    posterior, prior = Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)
+    log_weights = []
+    for _ in range(5):
+        z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+        fit = Bernoulli(logits=game.autoencoder.decoder(z, None)).log_prob((images + 1) / 2).flatten(1).sum(1)
+        log_weights.append(fit + (prior.log_prob(z) - posterior.log_prob(z)).sum(1))
+    expected = -(torch.stack(log_weights).logsumexp(0) - math.log(5)).mean()
+    torch.testing.assert_close(move.loss, expected)
+    torch.testing.assert_close(move.log["bound"], -move.loss)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_discretised_likelihood_shares_one_among_the_levels_of_the_data(bits: int) -> None:
+    """With too many or too few levels the pixel's probabilities add up to more or less."""
+    spec = DataSpec(channels=1, height=1, width=1, bits=bits)
+    torch.manual_seed(0)
+    game = small_recipe("vae", game={"likelihood": "discretised-logistic"}).game.build(spec)
+    assert isinstance(game, VAE)
+    levels = torch.arange(2**bits, dtype=torch.float64) * 2 / (2**bits - 1) - 1
+    with torch.no_grad():
+        log_p = game.log_likelihood(levels.reshape(-1, 1, 1, 1), torch.zeros(1, 4).expand(2**bits, 4))
+    assert log_p.double().exp().sum().item() == pytest.approx(1.0, abs=1e-3)
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "discretised-logistic"])
@@ -159,6 +193,32 @@ def test_lazy_penalty_is_due_every_kth_round_with_k_times_the_weight() -> None:
     for game.rounds in range(8):
         seen.append(game.penalty_weights()["r1"])
     assert seen == [4.0, 0, 0, 0, 4.0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(("distribution", "variance"), [("normal", 1.0), ("uniform", 1 / 3)])
+def test_latents_are_drawn_as_named(distribution: str, variance: float, own: bool) -> None:
+    """Both are centred: N(0, 1), and U(-1, 1) to both its ends."""
+    game = build("gan", latent={"size": 50, "distribution": distribution})
+    assert isinstance(game, GAN)
+    torch.manual_seed(0)
+    latents = game.draw_latents(2_000, torch.Generator().manual_seed(0) if own else None)
+    assert latents.shape == (2_000, 50)
+    assert latents.mean().item() == pytest.approx(0.0, abs=0.01)
+    assert latents.var().item() == pytest.approx(variance, rel=0.02)
+    if distribution == "uniform":
+        assert latents.min().item() == pytest.approx(-1.0, abs=0.001)
+        assert latents.max().item() == pytest.approx(1.0, abs=0.001)
+        assert latents.abs().max() <= 1.0
+
+
+def test_a_penaltys_schedule_follows_the_progress() -> None:
+    game = build("gan", r1={"start": 4.0, "end": 0.0, "shape": "linear"}, r2=0.0, penalty_interval=1)
+    assert isinstance(game, GAN)
+    weights = []
+    for game.progress in (0.0, 0.5, 1.0):
+        weights.append(game.penalty_weights()["r1"])
+    assert weights == [4.0, 2.0, 0.0]
 
 
 def test_generator_answers_for_the_images_the_discriminator_saw_or_draws_anew() -> None:

@@ -10,7 +10,7 @@ import torch
 from cardigan.data.spec import DataSpec
 from cardigan.errors import RecipeError
 from cardigan.training.automatic import fit_to_data
-from cardigan.training.recipe import build_recipe, merge, parse_settings, recipe_names, recipe_table
+from cardigan.training.recipe import build_recipe, data_options, merge, parse_settings, recipe_names, recipe_table
 from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.trainer import Trainer
 from small import small_splits
@@ -116,12 +116,42 @@ def test_a_new_name_replaces_the_table() -> None:
         ("game.generator={name='unet'}", "game.generator.*unet"),
         ("micro_batches=7", "batch 64 cannot be cut into 7"),
         ("optimiser.generator.lr=-1", "lr"),
+        (
+            "optimiser.generator.lr={strat=1e-3, end=0}",
+            r"unknown recipe key optimiser\.generator\.lr\.strat: .* start, end, shape, begin, until",
+        ),
+        ("optimiser.generator.lr.util=0.5", r"optimiser\.generator\.lr"),
+        ("game.r1={start=1}", r"there is no key game\.r1\.end"),
+        ("game.r1={start=1, end=-1}", r"recipe key game\.r1\.end: .*greater than or equal to 0, not -1"),
+        ("game.r1=[1]", r"recipe key game\.r1: input should be a valid number, not \[1\]"),
+        ("batch=true", "recipe key batch: input should be a valid integer, not True"),
+        ("batch='64'", "recipe key batch: input should be a valid integer, not '64'"),
+        ("batch=1.5", "recipe key batch: input should be a valid integer"),
+        ("optimiser.generator.lr=true", r"recipe key optimiser\.generator\.lr: .*valid number, not True"),
+        ("optimiser.generator.lr=inf", r"recipe key optimiser\.generator\.lr: .*finite"),
+        ("game.reuse_fake=1", r"recipe key game\.reuse_fake: .*valid boolean, not 1"),
+        ("data.size=true", r"recipe key data\.size: .*valid integer, not True"),
     ],
 )
 def test_wrong_settings_are_named(setting: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message) as raised:
         build_recipe(merge(recipe_table("dcgan"), parse_settings([setting])))
     assert "\n" not in str(raised.value)
+
+
+def test_data_options_are_held_to_their_types_before_the_rest() -> None:
+    with pytest.raises(RecipeError, match=r"recipe key data\.size: .*valid integer, not True"):
+        data_options({"size": True})
+    assert data_options({"size": 32.0}).size == 32
+
+
+def test_counts_may_be_written_with_an_exponent_and_sizes_as_lists() -> None:
+    settings = ["images=1e6", "batch=64.0", "average.half_life=5", "data.size=[32, 48]", "optimiser.generator.lr=1"]
+    recipe = build_recipe(merge(recipe_table("dcgan"), parse_settings(settings)))
+    assert (recipe.images, recipe.batch, recipe.average.half_life) == (1_000_000, 64, 5.0)
+    assert recipe.data.size == (32, 48)
+    assert isinstance(recipe.images, int)
+    assert isinstance(recipe.optimiser["generator"].lr, float)
 
 
 def test_setting_without_equals_is_refused() -> None:

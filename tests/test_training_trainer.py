@@ -14,9 +14,7 @@ from cardigan.errors import RunError, TrainingError
 from cardigan.games import Game, Move
 from cardigan.schedule import Schedule, value_at
 from cardigan.training.average import AverageConfig, WeightAverage
-from cardigan.training.health import Health, diversity, overfit
 from cardigan.training.progress import Silence
-from cardigan.training.recipe import HealthConfig
 from cardigan.training.session import Interval, Session
 from small import GAMES, play, small_splits, small_trainer, weights
 
@@ -221,23 +219,6 @@ def test_session_notices_nan_and_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / "model/model.safetensors").is_file()
 
 
-def test_collapse_stops_with_advice_and_keeps_the_model(tmp_path: Path) -> None:
-    trainer = small_trainer(
-        tmp_path, "gan", images=640, log={"ticks": 10, "previews": 10, "evaluations": 0}, health={"patience": 2}
-    )
-    decode = trainer.game.decode
-    noise = torch.randn(64, 1, 8, 8)
-
-    def collapsing(latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        one = decode(latents[:1], labels[:1]).expand(len(latents), -1, -1, -1)
-        return one + (noise[: len(latents)] if trainer.rounds < 12 else 0)
-
-    trainer.game.decode = collapsing
-    with pytest.raises(TrainingError, match="collapsed diversity: the generator draws nearly the same"):
-        Session(trainer, Silence()).run()
-    assert (tmp_path / "model/config.json").is_file()
-
-
 def test_the_best_model_is_kept_through_a_collapse_and_a_resume(tmp_path: Path) -> None:
     """Scores 3, 1, 2, …: the model folder holds the second look's weights whatever comes after, resumed or not."""
     scores = iter([3.0, 1.0, 2.0, 5.0, 4.0])
@@ -267,38 +248,6 @@ def test_scores_of_another_kind_are_not_compared(tmp_path: Path) -> None:
     trainer.best = {"kind": "FD(random) of 10", "score": 0.0, "images": 16}
     Session(trainer, Silence(), score=("FD(classifier)", lambda: 7.0)).run()
     assert trainer.best["score"] == 7.0
-
-
-def test_health_waits_for_patience() -> None:
-    health = Health(HealthConfig(patience=3))
-    sick = {"gradient generator": 0.0}
-    assert [health.examine(sick) for _ in range(4)] == [[], [], ["dead generator"], []]
-    assert "dead generator" in health.verdict()
-    health.examine({"gradient generator": 1.0})
-    assert health.verdict() == "healthy"
-    assert health.fatal(["overfit discriminator"]) == []
-    assert health.fatal(["dead generator"]) == ["dead generator"]
-    assert Health(HealthConfig(stop=False)).fatal(["dead generator"]) == []
-
-
-def test_collapse_is_a_fall_not_a_slow_start() -> None:
-    slow = Health(HealthConfig(patience=1))
-    assert slow.examine({"diversity": 0.01, "progress": 0.3}) == []
-    assert slow.examine({"diversity": 0.01, "progress": 0.6}) == ["collapsed diversity"]
-    assert slow.fatal(["collapsed diversity"]) == []
-    fallen = Health(HealthConfig(patience=1))
-    fallen.examine({"diversity": 0.9, "progress": 0.1})
-    assert fallen.examine({"diversity": 0.01, "progress": 0.2}) == ["collapsed diversity"]
-    assert fallen.fatal(["collapsed diversity"]) == ["collapsed diversity"]
-
-
-def test_health_measures() -> None:
-    real = torch.randn(64, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    assert diversity(real, real) == pytest.approx(1.0)
-    assert diversity(0.1 * real, real) == pytest.approx(0.1, rel=1e-4)
-    assert overfit(train=2.0, held_out=2.0, fake=-1.0) == 0.0
-    assert overfit(train=2.0, held_out=-1.0, fake=-1.0) == 1.0
-    assert overfit(train=0.02, held_out=-0.08, fake=-0.08) == 0.0
 
 
 def test_intervals_mark_evenly() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from cardigan.data import Splits
 from cardigan.data.builtin import BUILTIN
 from cardigan.data.cache import cache_folder
 from cardigan.data.public import PUBLIC
+from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError, TrainingError
 from cardigan.evaluation import Evaluation, FrechetScore, choose_features, domain_classifier
 from cardigan.games import Encoding, Generative
@@ -28,9 +28,11 @@ from cardigan.training.automatic import fit_to_data
 from cardigan.training.checkpoint import write_atomically
 from cardigan.training.device import choose_device
 from cardigan.training.journal import require_tensorboard
+from cardigan.training.length import end_where_it_is, fix_length
 from cardigan.training.pictures import draw, save_picture
 from cardigan.training.progress import Listener, listener
 from cardigan.training.recipe import Recipe, build_recipe, data_options, merge, parse_settings, recipe_table
+from cardigan.training.resume import refuse_changes, refuse_other_recipe
 from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.session import Score, Session
 from cardigan.training.trainer import Trainer
@@ -90,37 +92,37 @@ def train(
     if images is not None:
         changes = merge(changes, {"images": images})
     folder = RunFolder(Path(out))
-    going_on = resume and folder.record_file.is_file()
-    if not going_on:
+    resumes = resume and folder.record_file.is_file()
+    if not resumes:
         folder.refuse_if_taken()
+    request = Request(data, recipe, changes, minutes, resumes, device, evaluate)
     with folder.claimed():
-        return play(folder, data, recipe, changes, minutes, going_on, hear, device, evaluate)
+        return play(folder, request, hear)
 
 
-def play(
-    folder: RunFolder,
-    data: str | Path | None,
-    recipe: str | None,
-    changes: dict[str, Any],
-    minutes: float | None,
-    going_on: bool,
-    hear: Listener,
-    device: str,
-    evaluate: bool,
-) -> Run:
+@dataclass(frozen=True)
+class Request:
+    """What `train` was asked for, as its arguments say; `resumes` is True where there is a run to go on with."""
+
+    data: str | Path | None
+    recipe: str | None
+    changes: dict[str, Any]
+    minutes: float | None
+    resumes: bool
+    device: str
+    evaluate: bool
+
+
+def play(folder: RunFolder, request: Request, hear: Listener) -> Run:
     """Train in a folder that is claimed for this process."""
-    if going_on:
-        record, splits = reopen(folder, data, recipe, changes)
-    else:
-        record, splits = prepare(folder, data, recipe, changes, device)
-    trainer = Trainer(record, splits, folder, device)
-    if going_on:
-        trainer.restore()
-    if minutes is not None:
-        record = fix_length(trainer, minutes, hear)
-        trainer = Trainer(record, splits, folder, device)
-        if going_on:
-            trainer.restore()
+    record, splits = reopen(folder, request) if request.resumes else prepare(folder, request)
+    trainer = take_up(record, splits, folder, request)
+    if request.minutes is not None:
+        record = fix_length(trainer, request.minutes, hear)
+    elif request.resumes:
+        record = end_where_it_is(trainer, folder.read_record().recipe.images, hear)
+    if record is not trainer.record:
+        trainer = take_up(record, splits, folder, request)
     score = selection_score(trainer)
     folder.create(record)
     for line in (*opening_notes(trainer), opening_line(trainer)):
@@ -132,7 +134,15 @@ def play(
         if (folder.model / "config.json").is_file():
             finish(folder, splits, trainer, evaluate=False)
         raise
-    return finish(folder, splits, trainer, evaluate)
+    return finish(folder, splits, trainer, request.evaluate)
+
+
+def take_up(record: RunRecord, splits: Splits, folder: RunFolder, request: Request) -> Trainer:
+    """A trainer at the run's first round, or where its last checkpoint left it."""
+    trainer = Trainer(record, splits, folder, request.device)
+    if request.resumes:
+        trainer.restore()
+    return trainer
 
 
 def finish(folder: RunFolder, splits: Splits, trainer: Trainer, evaluate: bool) -> Run:
@@ -161,25 +171,29 @@ def final_picture(model: Model, splits: Splits) -> Image.Image:
     return draw(side_by_side(images, model.reconstruct(images)), model.spec, columns=8)
 
 
-def prepare(
-    folder: RunFolder, data: str | Path | None, recipe: str | None, changes: dict[str, Any], device: str
-) -> tuple[RunRecord, Splits]:
+def prepare(folder: RunFolder, request: Request) -> tuple[RunRecord, Splits]:
     """Open the data and resolve the recipe of a new run, before anything is written."""
+    data = request.data
     if data is None:
         raise RecipeError("name the data to train on: cardigan train DATA --out RUN")
     folder.refuse_if_taken()
-    table = recipe_table(recipe or "default")
-    options = data_options(merge(table, changes).get("data", {}))
+    options = data_options(merge(recipe_table(request.recipe or "default"), request.changes).get("data", {}))
     splits = read(data, options)
-    if recipe in (None, "default"):
-        table = fit_to_data(table, splits.train.spec, choose_device(device))
-    resolved = build_recipe(merge(table, changes))
     spec, digest = splits.train.spec, splits.train.digest
+    resolved = resolve(request, spec)
     if resolved.log.tensorboard:
         require_tensorboard()
     if resolved.data.flip and spec.kind != "images":
         raise RecipeError(f"data.flip mirrors images, and {data} has points: leave it out")
     return RunRecord(data=location(data), digest=digest, spec=spec, recipe=resolved), splits
+
+
+def resolve(request: Request, spec: DataSpec) -> Recipe:
+    """The recipe that is asked for, fitted to the data if it is the default one, with the settings laid over it."""
+    table = recipe_table(request.recipe or "default")
+    if request.recipe in (None, "default"):
+        table = fit_to_data(table, spec, choose_device(request.device))
+    return build_recipe(merge(table, request.changes))
 
 
 def location(data: str | Path) -> str:
@@ -188,54 +202,20 @@ def location(data: str | Path) -> str:
     return str(data) if named else str(Path(data).expanduser().resolve())
 
 
-def reopen(
-    folder: RunFolder, data: str | Path | None, recipe: str | None, changes: dict[str, Any]
-) -> tuple[RunRecord, Splits]:
+def reopen(folder: RunFolder, request: Request) -> tuple[RunRecord, Splits]:
     """The record of an existing run, with its length or settings changed if asked for, and its data."""
     record = folder.read_record()
-    if recipe is not None and recipe_table(recipe).get("recipe") != record.recipe.recipe:
-        raise RunError(f"{folder.path} was begun with the recipe {record.recipe.recipe}: resume without --recipe")
-    splits = read(data or record.data, record.recipe.data)
+    begun = record.recipe
+    data = request.data or record.data
+    splits = read(data, begun.data)
     if splits.train.digest != record.digest:
-        raise RunError(
-            f"{folder.path} was trained on other images than {data or record.data} holds now: start a new run"
-        )
-    resolved = build_recipe(merge(record.recipe.model_dump(mode="json", exclude_none=True), changes))
-    refuse_changes(record.recipe, resolved)
-    return replaced(record, data=location(data or record.data), recipe=resolved), splits
-
-
-def refuse_changes(begun: Recipe, resumed: Recipe) -> None:
-    """What a checkpoint or the count of images rests on cannot change within a run."""
-    for key in ("seed", "batch", "data"):
-        if getattr(begun, key) != getattr(resumed, key):
-            raise RunError(f"{key} cannot change within a run: resume without that setting, or start a new run")
-    for player, optimiser in begun.optimiser.items():
-        if resumed.optimiser[player].name != optimiser.name:
-            raise RunError(f"optimiser.{player}.name cannot change within a run: start a new run")
-
-
-def fix_length(trainer: Trainer, minutes: float, hear: Listener) -> RunRecord:
-    """The record with as many images as `minutes` are worth, by the speed of a few rounds that are then forgotten.
-
-    A training's length is always a number of images, so that one bounded by time can be resumed and repeated exactly.
-    """
-    done = trainer.images
-    trainer.play_round()
-    began, before, rounds = time.perf_counter(), trainer.images, 0
-    while time.perf_counter() - began < min(5.0, 3.0 * minutes) or rounds < 3:
-        trainer.play_round()
-        rounds += 1
-    rate = (trainer.images - before) / (time.perf_counter() - began)
-    batch = trainer.recipe.batch
-    images = done + max(1, round(0.9 * rate * 60 * minutes / batch)) * batch  # a tenth for pictures and checkpoints
-    hear.note(f"{minutes:g} minutes at {rate:,.0f} images/s: {images:,} images")
-    recipe = trainer.recipe.model_dump(mode="json", exclude_none=True) | {"images": images}
-    return replaced(trainer.record, data=trainer.record.data, recipe=build_recipe(recipe))
-
-
-def replaced(record: RunRecord, *, data: str, recipe: Recipe) -> RunRecord:
-    return RunRecord(data=data, digest=record.digest, spec=record.spec, recipe=recipe)
+        raise RunError(f"{folder.path} was trained on other images than {data} holds now: start a new run")
+    resolved = build_recipe(merge(begun.model_dump(mode="json", exclude_none=True), request.changes))
+    refuse_changes(begun, resolved)
+    if request.recipe is not None:
+        timed = ("images",) if request.minutes is not None else ()
+        refuse_other_recipe(resolved, resolve(request, record.spec), *timed)
+    return RunRecord(data=location(data), digest=record.digest, spec=record.spec, recipe=resolved), splits
 
 
 def opening_notes(trainer: Trainer) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from pydantic import Field, PositiveInt
@@ -60,6 +60,13 @@ class Autoencoder(Encoding):
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         return {"mse": reconstruction_error(self.reconstruct(batch.images), batch.images).mean()}
+
+    def validated_loss(self, validated: Mapping[str, float]) -> float:
+        return validated["mse"]
+
+    def constant_loss(self, known: Tensor, images: Tensor) -> Tensor:
+        """The error of the mean image."""
+        return reconstruction_error(known.mean(0, keepdim=True).expand_as(images), images).mean()
 
     def preview(self, images: Tensor, latents: Tensor) -> Tensor:
         seen = corrupt(images, self.config.noise, self.config.corruption)

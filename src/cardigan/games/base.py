@@ -129,6 +129,17 @@ class Encoding(Game):
         """Images of the same shape, passed through the code."""
         raise TypeError(f"{type(self).__name__} defines no reconstruction")
 
+    def validated_loss(self, validated: Mapping[str, float]) -> float:
+        """The loss, as the player minimises it, that `validate` has reported on."""
+        raise TypeError(f"{type(self).__name__} defines no validated loss")
+
+    def constant_loss(self, known: Tensor, images: Tensor) -> Tensor:
+        """The same loss on `images` of a model that ignores its code and has learnt from `known` what it can: a scalar.
+
+        Both are images (n, channels, height, width). Whoever does no better has learnt nothing worth a code.
+        """
+        raise TypeError(f"{type(self).__name__} defines no constant model")
+
 
 @contextmanager
 def frozen(player: nn.Module) -> Iterator[None]:
@@ -141,6 +152,11 @@ def frozen(player: nn.Module) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
+
+
+def spread(*sides: Tensor) -> Tensor:
+    """Standard deviation of scores about the mean of their own side, each (n,): the unit where a score has none."""
+    return torch.stack([scores.float().var(correction=0) for scores in sides]).mean().sqrt()
 
 
 def side_by_side(*columns: Tensor) -> Tensor:

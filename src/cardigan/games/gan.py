@@ -16,7 +16,7 @@ from torch import Tensor
 from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
 from cardigan.errors import RecipeError
-from cardigan.games.base import NO_PENALTY, Generative, LatentConfig, Move, frozen
+from cardigan.games.base import NO_PENALTY, Generative, LatentConfig, Move, frozen, spread
 from cardigan.networks import DiscriminatorConfig, GeneratorConfig
 from cardigan.objectives import (
     OBJECTIVES,
@@ -155,8 +155,10 @@ class GAN(Generative):
             return self.objective.generator(real_scores, self.score(fake, real))
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Mean scores of held-out images and of as many generated ones, for the discriminator's overfitting."""
-        return {
-            "real score": self.score(batch.images, batch).mean(),
-            "fake score": self.score(self.generate(batch), batch).mean(),
-        }
+        """Mean scores of held-out images and of as many generated ones, for the discriminator's overfitting.
+
+        Most objectives give a score its unit, as logits have; only a Wasserstein critic's scale is its own.
+        """
+        real, fake = self.score(batch.images, batch), self.score(self.generate(batch), batch)
+        scores = {"real score": real.mean(), "fake score": fake.mean()}
+        return scores | ({"score spread": spread(real, fake)} if self.config.objective == "wasserstein" else {})

@@ -6,7 +6,8 @@ and averaged over examples, so that the bound is in nats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -114,12 +115,15 @@ class VAE(Generative, Encoding):
 
     def log_likelihood(self, images: Tensor, latents: Tensor) -> Tensor:
         """log p(x|z), shape (n,)."""
-        output = self.autoencoder.decoder(latents, None).float()
+        return self.log_likelihood_of(self.autoencoder.decoder(latents, None).float(), images)
+
+    def log_likelihood_of(self, output: Tensor, images: Tensor) -> Tensor:
+        """log p(x) under the decoder's output, shape (n,): logits, or means and log scales along the channels."""
         if self.config.likelihood == "bernoulli":
             return bernoulli_log_likelihood(output, (images + 1) / 2)
         mean, log_scale = output.chunk(2, dim=1)
         levels = 2**self.spec.bits
-        log_scale = log_scale.clamp(min=-torch.tensor(float(levels)).log().item())
+        log_scale = log_scale.clamp(min=-math.log(levels))
         if self.config.likelihood == "gaussian":
             return gaussian_log_likelihood(mean, log_scale, images)
         return discretised_logistic_log_likelihood(mean, log_scale, images, levels)
@@ -147,6 +151,27 @@ class VAE(Generative, Encoding):
         if self.config.likelihood != "gaussian":
             scores["bits per dimension"] = bits_per_dimension(elbo, self.spec.dimensions)
         return scores
+
+    def validated_loss(self, validated: Mapping[str, float]) -> float:
+        kl = validated["kl"]
+        return value_at(self.config.beta, self.progress) * kl - (validated["elbo"] + kl)
+
+    def constant_loss(self, known: Tensor, images: Tensor) -> Tensor:
+        """-log p(x) of independent dimensions: what a decoder that ignores its latents reaches, the KL being zero.
+
+        Grey values stand for their binary draws, whose mean they are. One image more than is known counts as of average
+        variance, or half black and half white: a pixel that was always black is not surely so.
+        """
+        n, mean = len(known), known.mean(0, keepdim=True)
+        if self.config.likelihood == "bernoulli":
+            output = (((mean + 1) / 2 * n + 0.5) / (n + 1)).logit()
+        else:
+            variance = known.var(0, keepdim=True, correction=0)
+            log_scale = (variance * n + variance.mean()).div(n + 1).sqrt().log()
+            if self.config.likelihood == "discretised-logistic":
+                log_scale = log_scale + math.log(math.sqrt(3) / math.pi)  # a logistic of this scale has that variance
+            output = torch.cat([mean, log_scale], dim=1)
+        return -self.log_likelihood_of(output.expand(len(images), -1, -1, -1), images).mean()
 
     def preview(self, images: Tensor, latents: Tensor) -> Tensor:
         return side_by_side(images, self.reconstruct(images), self.decode(latents))

@@ -12,7 +12,7 @@ from torch import Tensor
 from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
 from cardigan.errors import RecipeError
-from cardigan.games.base import NO_PENALTY, Generative, LatentConfig, Move, frozen
+from cardigan.games.base import NO_PENALTY, Generative, LatentConfig, Move, frozen, spread
 from cardigan.networks import DiscriminatorConfig, GeneratorConfig
 from cardigan.objectives import clip_weights_, gradient_penalty
 
@@ -83,6 +83,11 @@ class WGAN(Generative):
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """The estimate on held-out images: below the training curve by as much as the critic overfits."""
-        fake = self.generate(batch.images)
-        real_score, fake_score = self.critic(batch.images, None).float().mean(), self.critic(fake, None).float().mean()
-        return {"wasserstein": real_score - fake_score, "real score": real_score, "fake score": fake_score}
+        real = self.critic(batch.images, None).float()
+        fake = self.critic(self.generate(batch.images), None).float()
+        return {
+            "wasserstein": real.mean() - fake.mean(),
+            "real score": real.mean(),
+            "fake score": fake.mean(),
+            "score spread": spread(real, fake),
+        }

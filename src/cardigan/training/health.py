@@ -15,8 +15,9 @@ COLLAPSED = 0.25
 VANISHED = 1e-7
 OVERFIT = 0.6
 TOLD_APART = 0.5
+WORTH_A_CODE = 0.01
 
-Trouble = Literal["dead generator", "collapsed diversity", "overfit discriminator"]
+Trouble = Literal["dead generator", "collapsed diversity", "overfit discriminator", "nothing learnt"]
 
 ADVICE: dict[Trouble, str] = {
     "dead generator": (
@@ -30,6 +31,10 @@ ADVICE: dict[Trouble, str] = {
     "overfit discriminator": (
         "the discriminator knows its training images by heart and scores unseen ones like fakes: stop earlier, "
         "raise r1, or train on more images"
+    ),
+    "nothing learnt": (
+        "on held-out images the model does no better than one that ignores its input and always gives the mean image: "
+        "lower the learning rate, or train longer"
     ),
 }
 
@@ -47,16 +52,17 @@ class Health:
 
         Args:
             readings: "gradient generator" (norm), "diversity" (of samples over that of real images),
-                "overfit" (see `overfit`), "progress"; those that a game does not have are left out.
+                "overfit" (see `overfit`), "gain" (see `gain`), "progress"; those that a game does not have are left out.
         """
         variety = readings.get("diversity", 1.0)
         self.most_diverse = max(self.most_diverse, variety)
         # An untrained generator draws grey: low diversity is a trouble once there was more of it, or late.
-        had_its_chance = self.has_been_diverse or readings.get("progress", 1.0) > 0.5
+        late = readings.get("progress", 1.0) > 0.5
         signs: dict[Trouble, bool] = {
             "dead generator": readings.get("gradient generator", 1.0) < VANISHED,
-            "collapsed diversity": had_its_chance and variety < COLLAPSED,
+            "collapsed diversity": (late or self.has_been_diverse) and variety < COLLAPSED,
             "overfit discriminator": readings.get("overfit", 0.0) > OVERFIT,
+            "nothing learnt": late and not readings.get("gain", 1.0) > WORTH_A_CODE,
         }
         self.streaks = {trouble: self.streaks.get(trouble, 0) + 1 for trouble, seen in signs.items() if seen}
         return [trouble for trouble, streak in self.streaks.items() if streak == self.config.patience]
@@ -67,7 +73,9 @@ class Health:
 
     def fatal(self, troubles: list[Trouble]) -> list[Trouble]:
         """Those that training on cannot mend: no gradient, or a diversity that was there and is lost."""
-        mendable = {"overfit discriminator"} | ({"collapsed diversity"} if not self.has_been_diverse else set())
+        mendable = {"overfit discriminator", "nothing learnt"} | (
+            {"collapsed diversity"} if not self.has_been_diverse else set()
+        )
         return [trouble for trouble in troubles if trouble not in mendable] if self.config.stop else []
 
     def state(self) -> dict[str, Any]:
@@ -89,11 +97,20 @@ def mean_distance(images: Tensor) -> Tensor:
     return torch.pdist(images.detach().float().flatten(1)).mean()
 
 
-def overfit(train: float, held_out: float, fake: float) -> float:
+def overfit(train: float, held_out: float, fake: float, unit: float = 1.0) -> float:
     """Where held-out images score between training images (0) and generated ones (1); Karras et al. 2020, Eq. 1.
 
     Zero where the discriminator hardly tells generated images from its training images: there is nothing it could know
     by heart that would harm the generator.
+
+    Args:
+        train, held_out, fake: mean scores.
+        unit: what a score is measured in: 1 for logits; for a critic, whose scale is its own, the scores' spread.
     """
     gap = train - fake
-    return (train - held_out) / gap if gap > TOLD_APART else 0.0
+    return (train - held_out) / gap if gap > TOLD_APART * unit else 0.0
+
+
+def gain(loss: float, constant: float) -> float:
+    """By what share a held-out loss is below that of a model that ignores its input; at most 0 where it is not."""
+    return (constant - loss) / max(abs(constant), 1e-12)

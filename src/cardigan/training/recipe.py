@@ -7,14 +7,16 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic_core import ErrorDetails, to_json
 
 from cardigan.config import Config
 from cardigan.data import DataOptions
 from cardigan.errors import RecipeError
 from cardigan.games import GameConfig
+from cardigan.schedule import Schedule
 from cardigan.training.average import AverageConfig
 from cardigan.training.device import Precision
 from cardigan.training.optimisers import OptimiserConfig
@@ -67,6 +69,7 @@ class Recipe(Config):
 
 
 Overrides = dict[str, Any]
+Kind = TypeVar("Kind", bound=Config)
 
 
 def recipe_names() -> list[str]:
@@ -150,7 +153,7 @@ def build_recipe(table: dict[str, Any]) -> Recipe:
         RecipeError: naming the first key that is unknown, missing, or of the wrong type or value.
     """
     try:
-        recipe = Recipe.model_validate(table)
+        recipe = validated(Recipe, table)
     except ValidationError as error:
         raise RecipeError(explain(error, table)) from error
     if recipe.batch % recipe.micro_batches:
@@ -165,15 +168,35 @@ def data_options(table: dict[str, Any]) -> DataOptions:
         RecipeError: naming the first key that is unknown or ill-typed.
     """
     try:
-        return DataOptions.model_validate(table)
+        return validated(DataOptions, table)
     except ValidationError as error:
         raise RecipeError(explain(error, table, "data")) from error
 
 
+def validated(kind: type[Kind], table: Any) -> Kind:
+    """The settings in a table, strictly: a boolean is no number, and a number in quotes is none either.
+
+    It is read as JSON is, where lists do for tuples.
+    """
+    text = to_json(with_whole_numbers(table), inf_nan_mode="constants", serialize_unknown=True)
+    return kind.model_validate_json(text, strict=True)
+
+
+def with_whole_numbers(value: Any) -> Any:
+    """The same with 1e6 as 1000000, since counts may be written so; integers do where real numbers are wanted."""
+    if isinstance(value, dict):
+        return {key: with_whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_whole_numbers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
 def explain(error: ValidationError, table: Any, *prefix: str) -> str:
-    """The first complaint of a validation in one line: which key of `table`, what is wrong, what was given."""
-    first = error.errors()[0]
-    key = ".".join((*prefix, *written_keys(first["loc"], table)))
+    """The complaint of a validation in one line: which key of `table`, what is wrong, what was given."""
+    first, keys = chief_complaint(error, table)
+    key = ".".join((*prefix, *keys))
+    if first["type"] == "extra_forbidden" and Schedule.__name__ in first["loc"]:
+        return f"unknown recipe key {key}: a schedule has the keys {', '.join(Schedule.model_fields)}"
     if first["type"] == "extra_forbidden":
         return f"unknown recipe key {key}: see the keys with `cardigan recipes NAME`"
     if first["type"] == "missing":
@@ -188,9 +211,23 @@ def explain(error: ValidationError, table: Any, *prefix: str) -> str:
     return f"recipe key {key}: {first['msg'].lower()}{given}"
 
 
-def written_keys(location: tuple[int | str, ...], table: Any) -> Iterator[str]:
+def chief_complaint(error: ValidationError, table: Any) -> tuple[ErrorDetails, tuple[str, ...]]:
+    """What to tell the user of all that a validation complains of, and the keys that lead there.
+
+    Where a table stands for a number that may change, it is what is in the table that is wrong, not that it is no
+    number; and a misspelt key is why another is missing.
+    """
+    complaints = [(details, tuple(written_keys(details, table))) for details in error.errors()]
+    paths = [keys for _, keys in complaints]
+    inner = [(d, keys) for d, keys in complaints if not any(keys == p[: len(keys)] != p for p in paths)]
+    return next((found for found in inner if found[0]["type"] == "extra_forbidden"), inner[0])
+
+
+def written_keys(complaint: ErrorDetails, table: Any) -> Iterator[str]:
     """The keys that lead to a complaint as the user wrote them, without the kinds that pydantic puts between them."""
+    location = complaint["loc"]
     for i, part in enumerate(location):
-        if isinstance(table, dict) and (part in table or i == len(location) - 1):
+        missing = complaint["type"] == "missing" and i == len(location) - 1
+        if isinstance(table, dict) and (part in table or missing):
             table = table.get(part)
             yield str(part)

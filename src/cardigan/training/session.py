@@ -8,16 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from cardigan.errors import TrainingError
 from cardigan.games import Encoding, Generative
-from cardigan.training.health import ADVICE, diversity, overfit
+from cardigan.training.health import ADVICE, diversity, gain, overfit
 from cardigan.training.journal import Journal
 from cardigan.training.pictures import draw, save_picture
 from cardigan.training.progress import Listener, Tick
-from cardigan.training.trainer import Trainer
+from cardigan.training.trainer import VALIDATED, Trainer
 
 PREVIEWED = 64
+KNOWN = 1_000  # training images that a mean image is taken of
 SHOWN_EVERY = 5.0  # seconds
 
 Score = Callable[[], float]
@@ -47,7 +49,7 @@ class Session:
         self.next_tick = Interval(self.total, log.ticks)
         self.next_preview = Interval(self.total, log.previews)
         self.next_evaluation = Interval(self.total, log.evaluations)
-        self.stride = trainer.recipe.batch
+        self.stride = self.total  # how much a round shows is not known yet: the first one is measured in any case
         self.stopping = False
         self.last_score: tuple[str, float] | None = None
         self.scalars: dict[str, float] = {}
@@ -135,13 +137,25 @@ class Session:
         )
 
     def validation(self) -> dict[str, float]:
-        """Held-out scalars, and how far the discriminator has learnt its training images by heart."""
-        held_out = self.trainer.validate(self.trainer.splits.test)
+        """Held-out scalars, what they are worth, and how far the discriminator knows its training images by heart."""
+        trainer = self.trainer
+        held_out = trainer.validate(trainer.splits.test)
         scalars = {f"held-out {name}": value for name, value in held_out.items()}
         if "fake score" in held_out:
-            train = self.trainer.validate(self.trainer.splits.train)["real score"]
-            scalars["overfit"] = overfit(train, held_out["real score"], held_out["fake score"])
+            train, unit = trainer.validate(trainer.splits.train), held_out.get("score spread", 1.0)
+            scalars["overfit"] = overfit(train["real score"], held_out["real score"], held_out["fake score"], unit)
+        if isinstance(trainer.game, Encoding):
+            scalars["gain"] = gain(trainer.game.validated_loss(held_out), self.constant_loss)
         return scalars
+
+    @cached_property
+    def constant_loss(self) -> float:
+        """What a model that ignores its input would score on the held-out images that the game is validated on."""
+        game, splits = self.trainer.game, self.trainer.splits
+        assert isinstance(game, Encoding)
+        known = self.trainer.batch_of(splits.train, min(KNOWN, len(splits.train))).images
+        images = self.trainer.batch_of(splits.test, min(VALIDATED, len(splits.test))).images
+        return game.constant_loss(known, images).item()
 
     def preview(self) -> None:
         """A picture of the state of play, and the health that it shows."""

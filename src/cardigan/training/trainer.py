@@ -33,6 +33,9 @@ from cardigan.training.run import RunFolder, RunRecord
 STATE = {"rounds", "drawn", "rollbacks", "best", "health", "data", "game", "average", "optimisers"}
 """What a checkpoint holds."""
 
+VALIDATED = 256
+"""Examples of a split that a game is validated on."""
+
 
 @dataclass
 class Seat:
@@ -150,7 +153,7 @@ class Trainer:
         return bool(self.finite & torch.isfinite(torch.stack(weights)).all())
 
     @torch.no_grad()
-    def validate(self, dataset: Dataset, examples: int = 256) -> dict[str, float]:
+    def validate(self, dataset: Dataset, examples: int = VALIDATED) -> dict[str, float]:
         """The game's validation on the first examples of a split, with the live weights."""
         seed_everything(self.recipe.seed, "validation", self.rounds)
         batch = self.batch_of(dataset, min(examples, len(dataset)))
