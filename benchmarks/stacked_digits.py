@@ -61,12 +61,13 @@ def summary(rows: list[Row]) -> str:
         [label, *(spread([row[key] for row in group], digits) for key, digits in columns.values())]
         for label, group in by_label(rows).items()
     ]
+    perfect = expected_reverse_kl(uniform(1000), SAMPLES)
     meaning = (
         ""
         if not rows
         else (
             f"{SAMPLES:,} samples of the averaged model, classes by a classifier with {rows[0]['accuracy']:.1%} test "
-            f"accuracy; a perfect sampler reaches 1000 modes and a reverse KL of {expected_reverse_kl(uniform(1000), SAMPLES):.4f}. "
+            f"accuracy; a perfect sampler reaches 1000 modes and a reverse KL of {perfect:.4f}. "
             "Mean ± s.d. over seeds.\n\n"
         )
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -93,12 +94,31 @@ def emd(x: Tensor, y: Tensor, x_mass: Weights = None, y_mass: Weights = None, or
         coupling[rows, columns] = 1 / len(x)
         return Plan((coupling * cost).sum().item(), coupling, order)
     weights = weights_of(x, y, x_mass, y_mass)
+    ot = network_simplex("samples of unequal size or weight need")
+    coupling = torch.from_numpy(ot.emd(*weights, cost.numpy(), numItermax=10_000_000))
+    return Plan((coupling * cost).sum().item(), coupling, order)
+
+
+def potentials(
+    x: Tensor, y: Tensor, x_mass: Weights = None, y_mass: Weights = None, order: int = 1
+) -> tuple[Tensor, Tensor]:
+    """The dual of `emd`: f (n,) and g (m,) with f_i + g_j <= cost_ij, whose mean sum is the least cost (Kantorovich 1942).
+
+    Raises:
+        TheoryError: for shapes that do not fit, masses that are none, or where POT is not installed.
+    """
+    ot = network_simplex("the dual of a transport needs")
+    _, log = ot.emd(*weights_of(x, y, x_mass, y_mass), costs(x, y, order).numpy(), numItermax=10_000_000, log=True)
+    return torch.from_numpy(log["u"]), torch.from_numpy(log["v"])
+
+
+def network_simplex(what: str) -> ModuleType:
+    """POT, or a TheoryError that says what needs it."""
     try:
         import ot
     except ImportError as error:
-        raise TheoryError("samples of unequal size or weight need POT: pip install 'cardigan[ot]'") from error
-    coupling = torch.from_numpy(ot.emd(*weights, cost.numpy(), numItermax=10_000_000))
-    return Plan((coupling * cost).sum().item(), coupling, order)
+        raise TheoryError(f"{what} POT: pip install 'cardigan[lab]'") from error
+    return ot
 
 
 def sinkhorn(
