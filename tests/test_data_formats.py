@@ -148,6 +148,25 @@ def test_npz_of_keras(tmp_path: Path, cache: Path) -> None:
     assert contents(splits) == expected(GREY)
 
 
+@pytest.mark.parametrize(
+    ("arrays", "note"),
+    [
+        ({"arr_0": GREY, "arr_1": LABELS}, "not used: arr_1; labels are read from labels or y"),
+        ({"images": GREY, "labels": LABELS, "masks": GREY, "arr_0": RGB}, "not used: arr_0, masks"),
+        ({"x_train": GREY, "x_test": GREY[:3], "y_train": LABELS}, "not used: y_train; labels"),
+        ({"images": GREY, "labels": LABELS}, None),
+    ],
+)
+def test_arrays_of_an_npz_that_are_not_used_are_named(
+    arrays: dict[str, np.ndarray], note: str | None, tmp_path: Path, cache: Path
+) -> None:
+    np.savez(tmp_path / "x.npz", **arrays)
+    for notes in (open_data(tmp_path / "x.npz").notes, inspect_data(tmp_path / "x.npz").notes):
+        found = [line for line in notes if "not used" in line]
+        assert len(found) == (note is not None)
+        assert (note or "") in "".join(found)
+
+
 def test_webdataset_shards(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "shards").mkdir()
     for shard in range(2):

@@ -15,7 +15,7 @@ import math
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -87,8 +87,8 @@ def _refuse_impossible(name: str, shape: tuple[int, ...], dtype: np.dtype) -> No
         raise DataError(f"{name} announces the shape {shape} of {dtype}, which no images have: get it again")
 
 
-def from_arrays(name: str, kind: str, files: list[ArrayFile]) -> Source:
-    """Array files of one kind of pixels as a source."""
+def from_arrays(name: str, kind: str, files: list[ArrayFile], notes: tuple[str, ...] = ()) -> Source:
+    """Array files of one kind of pixels as a source, with what there is to say about them."""
     for file in files:
         if len(file.shape) not in (3, 4) or 0 in file.shape[1:]:
             raise DataError(
@@ -98,7 +98,8 @@ def from_arrays(name: str, kind: str, files: list[ArrayFile]) -> Source:
         if file.labels is not None and file.labels.shape != file.shape[:1]:
             raise DataError(f"{file.name} holds {file.shape[0]} images but labels of shape {file.labels.shape}")
     labelled = all(f.labels is not None for f in files)
-    notes = () if labelled or all(f.labels is None for f in files) else ("some files have no labels: none are used",)
+    if not labelled and any(f.labels is not None for f in files):
+        notes = (*notes, "some files have no labels: none are used")
     names = sorted({str(v) for f in files if f.labels is not None for v in np.unique(f.labels)}, key=natural)
     classes = tuple(names) if labelled else ()
 
@@ -233,30 +234,43 @@ def npy_file(name: str, start: Callable[[], IO[bytes]], split: Split | None = No
     return ArrayFile(name, shape, dtype, at_rows, split, fortran=fortran)
 
 
-def npz_files(path: Path, stack: ExitStack) -> list[ArrayFile]:
-    """The arrays of an npz: images, x or arr_0 (with labels or y), or x_train and x_test (with y_train and y_test)."""
+def npz_files(path: Path, stack: ExitStack) -> tuple[list[ArrayFile], tuple[str, ...]]:
+    """The arrays of an npz, and a note that names those which are not used.
+
+    They are images, x or arr_0 (with labels or y), or x_train and x_test (with y_train and y_test).
+    """
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise DataError(f"{path} is a damaged npz: save it again") from error
     name = printable(path.name)
     keys = {n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy")}
+    used: set[str | None] = set()
+
+    def array(key: str, split: Split | None = None) -> ArrayFile:
+        return npy_file(f"{name}:{printable(key)}", partial(archive.open, f"{key}.npy"), split)
 
     def read(key: str, split: Split | None, label_key: str | None) -> ArrayFile:
-        file = npy_file(f"{name}:{key}", partial(archive.open, f"{key}.npy"), split)
-        if label_key is None:
-            return file
-        labels = read_labels(npy_file(f"{name}:{label_key}", partial(archive.open, f"{label_key}.npy")))
-        return ArrayFile(file.name, file.shape, file.dtype, file.open, split, labels, file.fortran)
+        used.update((key, label_key))
+        return replace(array(key, split), labels=read_labels(array(label_key)) if label_key else None)
 
     if {"x_train", "x_test"} <= keys:
         labelled = {"y_train", "y_test"} <= keys
-        return [read(f"x_{s}", s, f"y_{s}" if labelled else None) for s in ("train", "test")]
-    key = next((k for k in ("images", "x", "arr_0") if k in keys), None)
-    if key is None:
-        found = ", ".join(sorted(keys)) or "nothing"
-        raise DataError(f"{path} holds {found}: name the array images, x or arr_0 (labels: labels or y)")
-    return [read(key, None, next((k for k in ("labels", "y") if k in keys), None))]
+        files = [read(f"x_{s}", s, f"y_{s}" if labelled else None) for s in ("train", "test")]
+    else:
+        key = next((k for k in ("images", "x", "arr_0") if k in keys), None)
+        if key is None:
+            found = ", ".join(sorted(keys)) or "nothing"
+            raise DataError(f"{path} holds {found}: name the array images, x or arr_0 (labels: labels or y)")
+        files = [read(key, None, next((k for k in ("labels", "y") if k in keys), None))]
+    return files, _unused(sorted(keys - used), files)
+
+
+def _unused(keys: list[str], files: list[ArrayFile]) -> tuple[str, ...]:
+    if not keys:
+        return ()
+    cure = "" if files[0].labels is not None else "; labels are read from labels or y, or from both y_train and y_test"
+    return (f"arrays that are not used: {printable(', '.join(keys))}{cure}",)
 
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -81,7 +81,7 @@ def _file(path: Path, stack: ExitStack) -> Source:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     if head.startswith(b"PK"):
         if path.suffix.lower() == ".npz":
-            return from_arrays(name, "npz", npz_files(path, stack))
+            return from_arrays(name, "npz", *npz_files(path, stack))
         return from_members(name, "zip", zip_members(path, stack))
     if head.startswith(b"\x93NUMPY"):
         return from_arrays(name, "npy", [npy_file(name, lambda: path.open("rb"))])
