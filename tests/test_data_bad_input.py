@@ -208,6 +208,10 @@ def test_nan(tmp_path: Path, cache: Path) -> None:
 def test_numbers_out_of_range(tmp_path: Path, cache: Path) -> None:
     np.save(tmp_path / "x.npy", GREY[..., 0] * 3.0 - 100)
     refused(tmp_path / "x.npy", "from -100", "[0, 1], [-1, 1] or [0, 255]")
+    np.save(tmp_path / "z.npy", GREY[..., 0] / 255 * 1.1 - 0.05)  # sharpened; as [0, 255] it would be black
+    refused(tmp_path / "z.npy", "from -0.05 to 1.0", "[0, 1], [-1, 1] or [0, 255]")
+    np.save(tmp_path / "a.npy", GREY[..., 0] / GREY.max() * 1.003)
+    refused(tmp_path / "a.npy", "from 0 to 1.003")
     np.save(tmp_path / "y.npy", GREY[..., 0].astype(np.int32) - 100)
     refused(tmp_path / "y.npy", "0..255 or 0..65535")
 

@@ -209,13 +209,38 @@ def test_real_numbers_by_their_range(low: int, high: int, dtype: type, tmp_path:
     images = GREY.copy()
     images[0, 0, 0], images[0, 0, 1] = 0, 255
     np.save(path, (images / 255 * (high - low) + low).astype(dtype))
-    assert contents(open_data(path)) == expected(images, None)
+    splits = open_data(path)
+    assert contents(splits) == expected(images, None)
+    assert [note for note in splits.notes if "taken to lie in" in note] == [
+        f"floats taken to lie in [{low}, {high}]{', as some are negative' if low else ''}: "
+        f"they reach from {low} to {high}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("noise", "low", "high"),
+    [(-1e-7, 0, 1), (1 + 1e-6, 0, 1), (-0.001, 0, 1), (1 + 1e-6, -1, 1), (-1 - 1e-6, -1, 1), (255.4, 0, 255)],
+)
+def test_noise_does_not_change_the_range_of_real_numbers(
+    noise: float, low: int, high: int, tmp_path: Path, cache: Path
+) -> None:
+    images = GREY.copy()
+    images[0, 0, 0], images[0, 0, 1] = 0, 255
+    real = images / 255 * (high - low) + low
+    real[0, 0, 0 if noise < low else 1] = noise
+    np.save(tmp_path / "x.npy", real)
+    splits = open_data(tmp_path / "x.npy")
+    assert contents(splits) == expected(images, None)
+    assert any(f"in [{low}, {high}]" in note and "is clipped" in note for note in splits.notes)
+    assert any(f"in [{low}, {high}]" in note for note in inspect_data(tmp_path / "x.npy").notes)
 
 
 def test_whole_numbers_and_truth_values(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "x.npy"
     np.save(path, GREY.astype(np.int64))
-    assert contents(open_data(path)) == expected(GREY, None)
+    splits = open_data(path)
+    assert contents(splits) == expected(GREY, None)
+    assert any("whole numbers taken to lie in 0..255: they reach from" in note for note in splits.notes)
     np.save(path, DEEP.astype(np.int32))
     assert contents(open_data(path)) == expected(DEEP, None)
     np.save(path, GREY > 127)

@@ -1,10 +1,6 @@
 """Images in array files: idx(.gz), npy, npz, CIFAR-10 batches and parquet. They are read a few rows at a
 time, but for npy arrays in Fortran's order and CIFAR-10 batches, of which each is read as a whole.
 
-Numbers become pixels by one rule for the whole source. uint8 and uint16 are taken as they are, and false and
-true are black and white. Other whole numbers must lie in 0..255 (kept at 8 bits) or 0..65535 (16 bits). Real numbers
-must lie in [0, 1], [-1, 1] or [0, 255], the first that holds them all, and are kept at 8 bits.
-
 In four axes the shorter of the second and the last is the channels, the last if they are equal.
 """
 
@@ -24,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardigan.data.archives import BROKEN_STREAM
-from cardigan.data.decode import Pixels, Unreadable
+from cardigan.data.decode import Unreadable
+from cardigan.data.levels import Quantise, quantiser
 from cardigan.data.sources import LARGEST_FILE, Example, Source, Split, natural, printable, refusing
 from cardigan.errors import DataError
 
@@ -102,9 +99,11 @@ def from_arrays(name: str, kind: str, files: list[ArrayFile], notes: tuple[str, 
         notes = (*notes, "some files have no labels: none are used")
     names = sorted({str(v) for f in files if f.labels is not None for v in np.unique(f.labels)}, key=natural)
     classes = tuple(names) if labelled else ()
+    quantise, guess = quantiser(name, {f.dtype for f in files}, (row for f in files for row in f.rows()))
+    if guess is not None:
+        notes = (*notes, guess)
 
     def examples() -> Iterator[Example]:
-        quantise = _quantiser(name, files)
         for file in files:
             yield from _examples(file, quantise, bool(classes))
 
@@ -112,7 +111,7 @@ def from_arrays(name: str, kind: str, files: list[ArrayFile], notes: tuple[str, 
     return Source(name, kind, count, examples, classes, notes=notes, encoded=False)
 
 
-def _examples(file: ArrayFile, quantise: Callable[[NDArray], Pixels], labelled: bool) -> Iterator[Example]:
+def _examples(file: ArrayFile, quantise: Quantise, labelled: bool) -> Iterator[Example]:
     count = 0
     for count, row in enumerate(file.rows(), 1):
         label = str(file.labels[count - 1]) if labelled and file.labels is not None else None
@@ -127,45 +126,6 @@ def _channels_last(row: NDArray) -> NDArray:
     if row.ndim == 2:
         return row[:, :, None]
     return np.moveaxis(row, 0, 2) if row.shape[0] < row.shape[2] else row
-
-
-def _quantiser(name: str, files: list[ArrayFile]) -> Callable[[NDArray], Pixels]:
-    kinds = {f.dtype.newbyteorder("=") for f in files}
-    if kinds in ({np.dtype(np.uint8)}, {np.dtype(np.uint16)}):
-        return lambda row: row
-    if kinds == {np.dtype(bool)}:
-        return lambda row: row.astype(np.uint8) * np.uint8(255)
-    whole = all(k.kind in "iub" for k in kinds)
-    if not whole and not all(k.kind in "iubf" for k in kinds):
-        raise DataError(f"{name} holds {files[0].dtype}, not numbers: images need integers or real numbers")
-    low, high = _extent(files)
-    if whole:
-        ranges = [(0.0, 255.0, 255), (0.0, 65535.0, 65535)]
-        legal = "0..255 or 0..65535"
-    else:
-        ranges = [(0.0, 1.0, 255), (-1.0, 1.0, 255), (0.0, 255.0, 255)]
-        legal = "[0, 1], [-1, 1] or [0, 255]"
-    for bottom, top, levels in ranges:
-        if bottom <= low and high <= top:
-            return partial(_quantised, bottom=bottom, scale=levels / (top - bottom), levels=levels)
-    raise DataError(f"{name} holds numbers from {low:g} to {high:g}: bring them into {legal}")
-
-
-def _quantised(row: NDArray, bottom: float, scale: float, levels: int) -> Pixels:
-    if row.dtype.kind == "f" and not np.isfinite(row).all():
-        raise Unreadable("holds NaN or infinity")
-    pixels = ((row.astype(np.float64) - bottom) * scale).round()
-    return pixels.astype(np.uint8 if levels == 255 else np.uint16)
-
-
-def _extent(files: list[ArrayFile]) -> tuple[float, float]:
-    """Smallest and largest number of all rows that are finite throughout."""
-    low, high = math.inf, -math.inf
-    for row in (row for file in files for row in file.rows()):
-        least, most = float(row.min()), float(row.max())  # both are NaN if any number is
-        if math.isfinite(least) and math.isfinite(most):
-            low, high = min(low, least), max(high, most)
-    return low, high
 
 
 def read_labels(file: ArrayFile) -> NDArray:
