@@ -407,6 +407,28 @@ def test_inspection_counts(tmp_path: Path, cache: Path) -> None:
     assert any("exact copies: 1" in line for line in found.lines())
 
 
+def test_images_of_another_size_or_mode_are_named(tmp_path: Path, cache: Path) -> None:
+    content = files(RGB) | {f"class0/tall{i}.png": encode(RGB[i].transpose(1, 0, 2)) for i in range(3)}
+    content |= {"class1/alpha.png": encode(RGBA[0]), "class2/deep.png": encode(DEEP[0])}
+    found = inspect_data(write_folder(tmp_path / "x", content))
+    assert sorted(found.odd_sized) == [f"class0/tall{i}.png" for i in range(3)]
+    assert sorted(found.odd_modes) == ["class1/alpha.png", "class2/deep.png"]
+    assert {"odd-sized: 3", "of another mode: 2", "  class1/alpha.png"} <= set(found.lines())
+    assert not any("is common" in note for note in found.notes)
+
+
+def test_where_no_size_or_mode_is_common_it_is_said(tmp_path: Path, cache: Path) -> None:
+    content = {"0.png": encode(RGB[0]), "1.png": encode(GREY[0])}
+    content |= {f"{i}.png": encode((RGB if i % 2 else GREY)[i, :i]) for i in range(2, 6)}
+    found = inspect_data(write_folder(tmp_path / "x", content), DataOptions(size=4, channels=3))
+    assert (found.odd_sized, found.odd_modes) == ([], [])
+    assert [note for note in found.notes if "is common" in note] == [
+        "no size is common to more than half of the images",
+        "no mode is common to more than half of the images",
+    ]
+    assert found.verdict is None
+
+
 def test_inspection_of_built_ins() -> None:
     assert inspect_data("digits").splits == {"train": 1442, "test": 355}
     assert inspect_data("ring").lines()[-1] == "ready to train on"
