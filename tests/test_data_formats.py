@@ -275,16 +275,18 @@ def test_16_bit_tiff(tmp_path: Path, cache: Path) -> None:
     assert contents(open_data(folder)) == expected(DEEP, None)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(orientation: int) -> None:
+def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     upright = RGB[0]
     undone = {1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud}
     undone |= {5: lambda x: x.transpose(1, 0, 2), 6: np.rot90, 7: lambda x: np.rot90(x, 2).transpose(1, 0, 2)}
     undone |= {8: lambda x: np.rot90(x, -1)}
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encode(np.ascontiguousarray(undone[orientation](upright)), exif=exif)
+    data = encode(np.ascontiguousarray(undone[orientation](upright)), kind, exif=exif)
     assert (decode(data).pixels == upright).all()
+    assert decode(data).size == (5, 7)
     assert header(data) == ((5, 7), 3, 8)
 
 

@@ -12,7 +12,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -61,12 +61,15 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def decode(data: bytes, target: tuple[int, int] | None = None) -> Decoded:
+def decode(
+    data: bytes, target: tuple[int, int] | None = None, admit: Callable[[int], None] = lambda pixels: None
+) -> Decoded:
     """Pixels of an encoded image, upright by its EXIF orientation.
 
     Args:
         data: the file's bytes; the format is told by them, whatever the file's name says.
         target: (height, width) wanted in the end: a JPEG four or more times larger is decoded at a fraction.
+        admit: called with the number of pixels that are about to be decoded; it may wait until there is room for them.
 
     Raises:
         Unreadable: not an image, truncated, animated, too large, colour of 16 bits a channel, or no integers.
@@ -78,22 +81,25 @@ def decode(data: bytes, target: tuple[int, int] | None = None) -> Decoded:
         image.draft(None, (side, side))
     else:
         size = image.size
+    admit(image.width * image.height)
     try:
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        pixels = _pixels(upright)
+        lying = image.width > image.height
+        ImageOps.exif_transpose(image, in_place=True)
+        pixels = _pixels(image)
     except Unreadable:
         raise
     except Exception as error:  # decoders of hostile bytes raise almost anything
         raise Unreadable(_reason(error)) from error
-    turned = (upright.width > upright.height) != (image.width > image.height)
+    turned = (image.width > image.height) != lying
     return Decoded(pixels, size if turned else (size[1], size[0]))
 
 
 def header(data: bytes) -> tuple[tuple[int, int], int, int]:
     """(height, width), channels and bits of an encoded image without decoding its pixels."""
     image = _opened(data)
-    turned = image.getexif().get(0x0112, 1) >= 5
+    orientation = Image.Image.getexif(image).get(0x0112, 1)  # the method of a PNG would decode it
+    turned = orientation >= 5 and image.format != "TIFF"  # whose size is given upright
     mode = _target_mode(image)
     channels = {"L": 1, "I;16": 1, "RGB": 3, "RGBA": 4}[mode]
     return (image.size if turned else image.size[::-1]), channels, 16 if mode == "I;16" else 8
