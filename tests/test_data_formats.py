@@ -148,6 +148,25 @@ def test_npz_of_keras(tmp_path: Path, cache: Path) -> None:
     assert contents(splits) == expected(GREY)
 
 
+@pytest.mark.parametrize(
+    ("arrays", "note"),
+    [
+        ({"arr_0": GREY, "arr_1": LABELS}, "not used: arr_1; labels are read from labels or y"),
+        ({"images": GREY, "labels": LABELS, "masks": GREY, "arr_0": RGB}, "not used: arr_0, masks"),
+        ({"x_train": GREY, "x_test": GREY[:3], "y_train": LABELS}, "not used: y_train; labels"),
+        ({"images": GREY, "labels": LABELS}, None),
+    ],
+)
+def test_arrays_of_an_npz_that_are_not_used_are_named(
+    arrays: dict[str, np.ndarray], note: str | None, tmp_path: Path, cache: Path
+) -> None:
+    np.savez(tmp_path / "x.npz", **arrays)
+    for notes in (open_data(tmp_path / "x.npz").notes, inspect_data(tmp_path / "x.npz").notes):
+        found = [line for line in notes if "not used" in line]
+        assert len(found) == (note is not None)
+        assert (note or "") in "".join(found)
+
+
 def test_webdataset_shards(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "shards").mkdir()
     for shard in range(2):
@@ -190,13 +209,38 @@ def test_real_numbers_by_their_range(low: int, high: int, dtype: type, tmp_path:
     images = GREY.copy()
     images[0, 0, 0], images[0, 0, 1] = 0, 255
     np.save(path, (images / 255 * (high - low) + low).astype(dtype))
-    assert contents(open_data(path)) == expected(images, None)
+    splits = open_data(path)
+    assert contents(splits) == expected(images, None)
+    assert [note for note in splits.notes if "taken to lie in" in note] == [
+        f"floats taken to lie in [{low}, {high}]{', as some are negative' if low else ''}: "
+        f"they reach from {low} to {high}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("noise", "low", "high"),
+    [(-1e-7, 0, 1), (1 + 1e-6, 0, 1), (-0.001, 0, 1), (1 + 1e-6, -1, 1), (-1 - 1e-6, -1, 1), (255.4, 0, 255)],
+)
+def test_noise_does_not_change_the_range_of_real_numbers(
+    noise: float, low: int, high: int, tmp_path: Path, cache: Path
+) -> None:
+    images = GREY.copy()
+    images[0, 0, 0], images[0, 0, 1] = 0, 255
+    real = images / 255 * (high - low) + low
+    real[0, 0, 0 if noise < low else 1] = noise
+    np.save(tmp_path / "x.npy", real)
+    splits = open_data(tmp_path / "x.npy")
+    assert contents(splits) == expected(images, None)
+    assert any(f"in [{low}, {high}]" in note and "is clipped" in note for note in splits.notes)
+    assert any(f"in [{low}, {high}]" in note for note in inspect_data(tmp_path / "x.npy").notes)
 
 
 def test_whole_numbers_and_truth_values(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "x.npy"
     np.save(path, GREY.astype(np.int64))
-    assert contents(open_data(path)) == expected(GREY, None)
+    splits = open_data(path)
+    assert contents(splits) == expected(GREY, None)
+    assert any("whole numbers taken to lie in 0..255: they reach from" in note for note in splits.notes)
     np.save(path, DEEP.astype(np.int32))
     assert contents(open_data(path)) == expected(DEEP, None)
     np.save(path, GREY > 127)
@@ -231,16 +275,18 @@ def test_16_bit_tiff(tmp_path: Path, cache: Path) -> None:
     assert contents(open_data(folder)) == expected(DEEP, None)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(orientation: int) -> None:
+def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     upright = RGB[0]
     undone = {1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud}
     undone |= {5: lambda x: x.transpose(1, 0, 2), 6: np.rot90, 7: lambda x: np.rot90(x, 2).transpose(1, 0, 2)}
     undone |= {8: lambda x: np.rot90(x, -1)}
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encode(np.ascontiguousarray(undone[orientation](upright)), exif=exif)
+    data = encode(np.ascontiguousarray(undone[orientation](upright)), kind, exif=exif)
     assert (decode(data).pixels == upright).all()
+    assert decode(data).size == (5, 7)
     assert header(data) == ((5, 7), 3, 8)
 
 
@@ -361,6 +407,28 @@ def test_inspection_counts(tmp_path: Path, cache: Path) -> None:
     assert "data.skip_unreadable=true" in (found.verdict or "")
     assert json.loads(found.to_json())["modes"] == {"RGB": 14}
     assert any("exact copies: 1" in line for line in found.lines())
+
+
+def test_images_of_another_size_or_mode_are_named(tmp_path: Path, cache: Path) -> None:
+    content = files(RGB) | {f"class0/tall{i}.png": encode(RGB[i].transpose(1, 0, 2)) for i in range(3)}
+    content |= {"class1/alpha.png": encode(RGBA[0]), "class2/deep.png": encode(DEEP[0])}
+    found = inspect_data(write_folder(tmp_path / "x", content))
+    assert sorted(found.odd_sized) == [f"class0/tall{i}.png" for i in range(3)]
+    assert sorted(found.odd_modes) == ["class1/alpha.png", "class2/deep.png"]
+    assert {"odd-sized: 3", "of another mode: 2", "  class1/alpha.png"} <= set(found.lines())
+    assert not any("is common" in note for note in found.notes)
+
+
+def test_where_no_size_or_mode_is_common_it_is_said(tmp_path: Path, cache: Path) -> None:
+    content = {"0.png": encode(RGB[0]), "1.png": encode(GREY[0])}
+    content |= {f"{i}.png": encode((RGB if i % 2 else GREY)[i, :i]) for i in range(2, 6)}
+    found = inspect_data(write_folder(tmp_path / "x", content), DataOptions(size=4, channels=3))
+    assert (found.odd_sized, found.odd_modes) == ([], [])
+    assert [note for note in found.notes if "is common" in note] == [
+        "no size is common to more than half of the images",
+        "no mode is common to more than half of the images",
+    ]
+    assert found.verdict is None
 
 
 def test_inspection_of_built_ins() -> None:

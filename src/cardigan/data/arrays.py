@@ -1,10 +1,6 @@
 """Images in array files: idx(.gz), npy, npz, CIFAR-10 batches and parquet. They are read a few rows at a
 time, but for npy arrays in Fortran's order and CIFAR-10 batches, of which each is read as a whole.
 
-Numbers become pixels by one rule for the whole source. uint8 and uint16 are taken as they are, and false and
-true are black and white. Other whole numbers must lie in 0..255 (kept at 8 bits) or 0..65535 (16 bits). Real numbers
-must lie in [0, 1], [-1, 1] or [0, 255], the first that holds them all, and are kept at 8 bits.
-
 In four axes the shorter of the second and the last is the channels, the last if they are equal.
 """
 
@@ -15,7 +11,7 @@ import math
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardigan.data.archives import BROKEN_STREAM
-from cardigan.data.decode import Pixels, Unreadable
+from cardigan.data.decode import Unreadable
+from cardigan.data.levels import Quantise, quantiser
 from cardigan.data.sources import LARGEST_FILE, Example, Source, Split, natural, printable, refusing
 from cardigan.errors import DataError
 
@@ -87,8 +84,8 @@ def _refuse_impossible(name: str, shape: tuple[int, ...], dtype: np.dtype) -> No
         raise DataError(f"{name} announces the shape {shape} of {dtype}, which no images have: get it again")
 
 
-def from_arrays(name: str, kind: str, files: list[ArrayFile]) -> Source:
-    """Array files of one kind of pixels as a source."""
+def from_arrays(name: str, kind: str, files: list[ArrayFile], notes: tuple[str, ...] = ()) -> Source:
+    """Array files of one kind of pixels as a source, with what there is to say about them."""
     for file in files:
         if len(file.shape) not in (3, 4) or 0 in file.shape[1:]:
             raise DataError(
@@ -98,12 +95,15 @@ def from_arrays(name: str, kind: str, files: list[ArrayFile]) -> Source:
         if file.labels is not None and file.labels.shape != file.shape[:1]:
             raise DataError(f"{file.name} holds {file.shape[0]} images but labels of shape {file.labels.shape}")
     labelled = all(f.labels is not None for f in files)
-    notes = () if labelled or all(f.labels is None for f in files) else ("some files have no labels: none are used",)
+    if not labelled and any(f.labels is not None for f in files):
+        notes = (*notes, "some files have no labels: none are used")
     names = sorted({str(v) for f in files if f.labels is not None for v in np.unique(f.labels)}, key=natural)
     classes = tuple(names) if labelled else ()
+    quantise, guess = quantiser(name, {f.dtype for f in files}, (row for f in files for row in f.rows()))
+    if guess is not None:
+        notes = (*notes, guess)
 
     def examples() -> Iterator[Example]:
-        quantise = _quantiser(name, files)
         for file in files:
             yield from _examples(file, quantise, bool(classes))
 
@@ -111,7 +111,7 @@ def from_arrays(name: str, kind: str, files: list[ArrayFile]) -> Source:
     return Source(name, kind, count, examples, classes, notes=notes, encoded=False)
 
 
-def _examples(file: ArrayFile, quantise: Callable[[NDArray], Pixels], labelled: bool) -> Iterator[Example]:
+def _examples(file: ArrayFile, quantise: Quantise, labelled: bool) -> Iterator[Example]:
     count = 0
     for count, row in enumerate(file.rows(), 1):
         label = str(file.labels[count - 1]) if labelled and file.labels is not None else None
@@ -126,45 +126,6 @@ def _channels_last(row: NDArray) -> NDArray:
     if row.ndim == 2:
         return row[:, :, None]
     return np.moveaxis(row, 0, 2) if row.shape[0] < row.shape[2] else row
-
-
-def _quantiser(name: str, files: list[ArrayFile]) -> Callable[[NDArray], Pixels]:
-    kinds = {f.dtype.newbyteorder("=") for f in files}
-    if kinds in ({np.dtype(np.uint8)}, {np.dtype(np.uint16)}):
-        return lambda row: row
-    if kinds == {np.dtype(bool)}:
-        return lambda row: row.astype(np.uint8) * np.uint8(255)
-    whole = all(k.kind in "iub" for k in kinds)
-    if not whole and not all(k.kind in "iubf" for k in kinds):
-        raise DataError(f"{name} holds {files[0].dtype}, not numbers: images need integers or real numbers")
-    low, high = _extent(files)
-    if whole:
-        ranges = [(0.0, 255.0, 255), (0.0, 65535.0, 65535)]
-        legal = "0..255 or 0..65535"
-    else:
-        ranges = [(0.0, 1.0, 255), (-1.0, 1.0, 255), (0.0, 255.0, 255)]
-        legal = "[0, 1], [-1, 1] or [0, 255]"
-    for bottom, top, levels in ranges:
-        if bottom <= low and high <= top:
-            return partial(_quantised, bottom=bottom, scale=levels / (top - bottom), levels=levels)
-    raise DataError(f"{name} holds numbers from {low:g} to {high:g}: bring them into {legal}")
-
-
-def _quantised(row: NDArray, bottom: float, scale: float, levels: int) -> Pixels:
-    if row.dtype.kind == "f" and not np.isfinite(row).all():
-        raise Unreadable("holds NaN or infinity")
-    pixels = ((row.astype(np.float64) - bottom) * scale).round()
-    return pixels.astype(np.uint8 if levels == 255 else np.uint16)
-
-
-def _extent(files: list[ArrayFile]) -> tuple[float, float]:
-    """Smallest and largest number of all rows that are finite throughout."""
-    low, high = math.inf, -math.inf
-    for row in (row for file in files for row in file.rows()):
-        least, most = float(row.min()), float(row.max())  # both are NaN if any number is
-        if math.isfinite(least) and math.isfinite(most):
-            low, high = min(low, least), max(high, most)
-    return low, high
 
 
 def read_labels(file: ArrayFile) -> NDArray:
@@ -233,30 +194,43 @@ def npy_file(name: str, start: Callable[[], IO[bytes]], split: Split | None = No
     return ArrayFile(name, shape, dtype, at_rows, split, fortran=fortran)
 
 
-def npz_files(path: Path, stack: ExitStack) -> list[ArrayFile]:
-    """The arrays of an npz: images, x or arr_0 (with labels or y), or x_train and x_test (with y_train and y_test)."""
+def npz_files(path: Path, stack: ExitStack) -> tuple[list[ArrayFile], tuple[str, ...]]:
+    """The arrays of an npz, and a note that names those which are not used.
+
+    They are images, x or arr_0 (with labels or y), or x_train and x_test (with y_train and y_test).
+    """
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise DataError(f"{path} is a damaged npz: save it again") from error
     name = printable(path.name)
     keys = {n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy")}
+    used: set[str | None] = set()
+
+    def array(key: str, split: Split | None = None) -> ArrayFile:
+        return npy_file(f"{name}:{printable(key)}", partial(archive.open, f"{key}.npy"), split)
 
     def read(key: str, split: Split | None, label_key: str | None) -> ArrayFile:
-        file = npy_file(f"{name}:{key}", partial(archive.open, f"{key}.npy"), split)
-        if label_key is None:
-            return file
-        labels = read_labels(npy_file(f"{name}:{label_key}", partial(archive.open, f"{label_key}.npy")))
-        return ArrayFile(file.name, file.shape, file.dtype, file.open, split, labels, file.fortran)
+        used.update((key, label_key))
+        return replace(array(key, split), labels=read_labels(array(label_key)) if label_key else None)
 
     if {"x_train", "x_test"} <= keys:
         labelled = {"y_train", "y_test"} <= keys
-        return [read(f"x_{s}", s, f"y_{s}" if labelled else None) for s in ("train", "test")]
-    key = next((k for k in ("images", "x", "arr_0") if k in keys), None)
-    if key is None:
-        found = ", ".join(sorted(keys)) or "nothing"
-        raise DataError(f"{path} holds {found}: name the array images, x or arr_0 (labels: labels or y)")
-    return [read(key, None, next((k for k in ("labels", "y") if k in keys), None))]
+        files = [read(f"x_{s}", s, f"y_{s}" if labelled else None) for s in ("train", "test")]
+    else:
+        key = next((k for k in ("images", "x", "arr_0") if k in keys), None)
+        if key is None:
+            found = ", ".join(sorted(keys)) or "nothing"
+            raise DataError(f"{path} holds {found}: name the array images, x or arr_0 (labels: labels or y)")
+        files = [read(key, None, next((k for k in ("labels", "y") if k in keys), None))]
+    return files, _unused(sorted(keys - used), files)
+
+
+def _unused(keys: list[str], files: list[ArrayFile]) -> tuple[str, ...]:
+    if not keys:
+        return ()
+    cure = "" if files[0].labels is not None else "; labels are read from labels or y, or from both y_train and y_test"
+    return (f"arrays that are not used: {printable(', '.join(keys))}{cure}",)
 
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -1,8 +1,8 @@
 """From an image file to pixels, and from pixels to one shape.
 
 Pixels are uint8 or uint16 arrays of shape (height, width, channels): grey, grey with alpha (read as RGBA), RGB, RGBA,
-or any number of channels where they come from an array file. Colour at 16 bits a channel is read from array files only:
-Pillow would cut such image files to 8 bits, so they are refused.
+or any number of channels where they come from an array file. Colour at 16 bits a channel is read from PNG and from array
+files: of other image files Pillow would keep only 8 bits, so they are refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from cardigan.data import png16
 from cardigan.data.options import DataOptions
 
 SUFFIXES = frozenset(
@@ -61,15 +62,18 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def decode(data: bytes, target: tuple[int, int] | None = None) -> Decoded:
+def decode(
+    data: bytes, target: tuple[int, int] | None = None, admit: Callable[[int], None] = lambda pixels: None
+) -> Decoded:
     """Pixels of an encoded image, upright by its EXIF orientation.
 
     Args:
         data: the file's bytes; the format is told by them, whatever the file's name says.
         target: (height, width) wanted in the end: a JPEG four or more times larger is decoded at a fraction.
+        admit: called with the number of pixels that are about to be decoded; it may wait until there is room for them.
 
     Raises:
-        Unreadable: not an image, truncated, animated, too large, colour of 16 bits a channel, or no integers.
+        Unreadable: not an image, truncated, animated, too large, no integers, or colour of 16 bits that is no PNG.
     """
     image = _opened(data)
     if target is not None and image.format in ("JPEG", "MPO"):
@@ -78,25 +82,35 @@ def decode(data: bytes, target: tuple[int, int] | None = None) -> Decoded:
         image.draft(None, (side, side))
     else:
         size = image.size
+    deep = _is_deep(image)
+    admit(image.width * image.height * (2 if deep else 1))
     try:
+        if deep:
+            pixels = _deep_pixels(image, data)
+            return Decoded(pixels, pixels.shape[:2])
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        pixels = _pixels(upright)
+        lying = image.width > image.height
+        ImageOps.exif_transpose(image, in_place=True)
+        pixels = _pixels(image)
     except Unreadable:
         raise
     except Exception as error:  # decoders of hostile bytes raise almost anything
         raise Unreadable(_reason(error)) from error
-    turned = (upright.width > upright.height) != (image.width > image.height)
+    turned = (image.width > image.height) != lying
     return Decoded(pixels, size if turned else (size[1], size[0]))
 
 
 def header(data: bytes) -> tuple[tuple[int, int], int, int]:
     """(height, width), channels and bits of an encoded image without decoding its pixels."""
     image = _opened(data)
-    turned = image.getexif().get(0x0112, 1) >= 5
+    turned = _orientation(image) >= 5 and image.format != "TIFF"  # whose size is given upright
     mode = _target_mode(image)
     channels = {"L": 1, "I;16": 1, "RGB": 3, "RGBA": 4}[mode]
-    return (image.size if turned else image.size[::-1]), channels, 16 if mode == "I;16" else 8
+    return (image.size if turned else image.size[::-1]), channels, 16 if mode == "I;16" or _is_deep(image) else 8
+
+
+def _orientation(image: Image.Image) -> int:
+    return Image.Image.getexif(image).get(0x0112, 1)  # the method of a PNG would decode it
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -106,17 +120,21 @@ def _opened(data: bytes) -> Image.Image:
         raise Unreadable(_unidentified(data)) from error
     except Exception as error:
         raise Unreadable(_reason(error)) from error
-    if image.width * image.height > MOST_PIXELS:
-        raise Unreadable(f"{image.width}x{image.height} pixels, more than {MOST_PIXELS}")
+    deep = _is_deep(image)
+    most = MOST_PIXELS // 2 if deep else MOST_PIXELS  # the same memory
+    if image.width * image.height > most:
+        raise Unreadable(f"{image.width}x{image.height} pixels, more than {most}")
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # MPO: a photograph with its preview
         raise Unreadable(f"animated or of several pages: {getattr(image, 'n_frames', 2)} frames")
-    if not image.mode.startswith("I") and _is_deep(image):
-        raise Unreadable("colour of 16 bits a channel; save it as npy or npz, or at 8 bits")
+    if deep and image.format != "PNG":
+        raise Unreadable(f"{image.format} in colour of 16 bits a channel; save it as PNG, npy or npz, or at 8 bits")
     return image
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether the file holds more than 8 bits a channel, as the way in which Pillow would read it tells."""
+    """Whether it has 16 bits a channel of which Pillow would keep 8, as the way in which it would read them tells."""
+    if image.mode.startswith("I"):
+        return False
     for tile in getattr(image, "tile", ()):
         mode, *numbers = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
         if re.search(";16[BLN]", str(mode)) or (image.format == "PPM" and max(numbers, default=0) > 255):
@@ -153,6 +171,24 @@ def _pixels(image: Image.Image) -> Pixels:
         return grey.astype(np.uint16)[:, :, None]
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def _deep_pixels(image: Image.Image, data: bytes) -> Pixels:
+    """RGB or RGBA of a PNG of 16 bits a channel, by the rules for 8 bits: upright, and with the alpha there is."""
+    pixels, exif = png16.read(data, image.size)
+    if exif is not None:
+        image.info["exif"] = b"Exif\0\0" + exif
+    if pixels.shape[2] == 2:
+        pixels = pixels[:, :, [0, 0, 0, 1]]
+    if pixels.shape[2] == 3 and (clear := image.info.get("transparency")) is not None:
+        alpha = np.where((pixels == np.array(clear, np.uint16)).all(axis=2, keepdims=True), 0, 65535)
+        pixels = np.concatenate([pixels, alpha.astype(np.uint16)], axis=2)
+    orientation = _orientation(image)
+    if orientation in (2, 3, 7, 8):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 6, 7):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels.swapaxes(0, 1) if orientation >= 5 else pixels)
 
 
 def _reason(error: Exception) -> str:
@@ -200,8 +236,10 @@ def _lanczos(pixels: Pixels, target: tuple[int, int], box: tuple[float, float, f
         image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
         array = np.asarray(image.resize(size, Image.Resampling.LANCZOS, box))
         return array[:, :, None] if array.ndim == 2 else array
-    planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(pixels, 2, 0)]
-    resized = np.stack([np.asarray(p.resize(size, Image.Resampling.LANCZOS, box)) for p in planes], axis=2)
+    resized = np.empty((*size[::-1], pixels.shape[2]), np.float32)
+    for channel in range(pixels.shape[2]):
+        plane = Image.fromarray(pixels[:, :, channel].astype(np.float32))
+        resized[:, :, channel] = np.asarray(plane.resize(size, Image.Resampling.LANCZOS, box))
     return resized.round().clip(0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -36,7 +36,8 @@ class Inspection:
         sizes: images of each "width x height", the commonest first.
         modes: images of each mode, such as "RGB" or "16-bit grey".
         unreadable: (name, reason) of every image that cannot be used.
-        odd_sized: names of images that are not of the commonest size, where at least nine in ten are.
+        odd_sized: names of images that are not of the commonest size, where more than half are.
+        odd_modes: names of images that are not of the commonest mode, where more than half are.
         duplicates: groups of names of exact copies.
         ignored: other files.
         notes: what else there is to know.
@@ -52,6 +53,7 @@ class Inspection:
     modes: dict[str, int]
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     odd_sized: list[str] = field(default_factory=list)
+    odd_modes: list[str] = field(default_factory=list)
     duplicates: list[list[str]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Inspection:
         found = (
             ("unreadable", len(self.unreadable), [f"{name}: {reason}" for name, reason in self.unreadable]),
             ("odd-sized", len(self.odd_sized), self.odd_sized),
+            ("of another mode", len(self.odd_modes), self.odd_modes),
             ("exact copies", copies, [" = ".join(group) for group in self.duplicates]),
             ("ignored files", len(self.ignored), self.ignored),
         )
@@ -109,7 +112,8 @@ def inspect_data(
     path = locate(name, cache, progress) if name in PUBLIC else existing(source)
     tally, columns = Tally(), Columns()
     classes: Counter[str] = Counter()
-    sized: list[tuple[str, tuple[int, int]]] = []
+    by_size: dict[tuple[int, int], list[str]] = defaultdict(list)
+    by_mode: dict[tuple[int, int], list[str]] = defaultdict(list)
     with open_source(path) as opened:
         classes.update(dict.fromkeys(opened.classes, 0))
         for done, met in enumerate(Reading(opened, options), 1):
@@ -118,7 +122,9 @@ def inspect_data(
                 columns.add(met, b"", -1, options.held_out)
                 if met.example.label is not None:
                     classes[met.example.label] += 1
-                sized.append((met.example.name, met.shape[0]))
+                size, channels, bits = met.shape
+                by_size[size].append(met.example.name)
+                by_mode[channels, bits].append(met.example.name)
             if progress is not None:
                 progress(done, max(opened.count, done))
         if not tally.names and not tally.problems:
@@ -127,6 +133,8 @@ def inspect_data(
     published = PUBLIC[name].classes if name in PUBLIC else ()
     better = dict(zip(opened.classes, published, strict=True)) if len(opened.classes) == len(published) else {}
     notes = unlike_published(name, path) if name in PUBLIC else ()
+    odd_sized, odd_modes = _odd(by_size), _odd(by_mode)
+    scattered = [what for what, odd in (("size", odd_sized), ("mode", odd_modes)) if odd is None]
     return Inspection(
         name=name if name in PUBLIC else printable(path.resolve().name),
         kind=opened.kind,
@@ -136,10 +144,11 @@ def inspect_data(
         sizes={f"{width}x{height}": count for (height, width), count in tally.sizes.most_common()},
         modes={mode_name(*mode): count for mode, count in tally.modes.most_common()},
         unreadable=tally.problems,
-        odd_sized=_odd_sized(tally, sized),
+        odd_sized=odd_sized or [],
+        odd_modes=odd_modes or [],
         duplicates=tally.duplicates,
         ignored=list(opened.ignored),
-        notes=[*opened.notes, *notes],
+        notes=[*opened.notes, *notes, *(f"no {what} is common to more than half of the images" for what in scattered)],
         verdict=verdict,
     )
 
@@ -158,11 +167,12 @@ def _outcome(source: Source, options: DataOptions, tally: Tally, columns: Column
     return {"train": int((splits == 0).sum()), "test": int((splits == 1).sum())}, verdict
 
 
-def _odd_sized(tally: Tally, sized: list[tuple[str, tuple[int, int]]]) -> list[str]:
-    if not sized:
-        return []
-    common, count = tally.sizes.most_common(1)[0]
-    return [name for name, size in sized if size != common] if count >= 0.9 * len(sized) else []
+def _odd(groups: dict[tuple[int, int], list[str]]) -> list[str] | None:
+    """The names outside the group that holds more than half of all, or None where there is no such group."""
+    common = max(groups.values(), key=len, default=[])
+    if 2 * len(common) <= sum(map(len, groups.values())):
+        return None if groups else []
+    return [name for names in groups.values() if names is not common for name in names]
 
 
 def _builtin(name: str, splits: Splits) -> Inspection:

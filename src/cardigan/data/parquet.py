@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cardigan.data.decode import Unreadable
+from cardigan.data.decode import Unreadable, header, quiet_pillow
 from cardigan.data.sources import LARGEST_FILE, Example, Source, Split, escapes, natural, printable
 from cardigan.errors import DataError
 
@@ -22,16 +22,16 @@ def from_parquet(path: Path, split: Split | None = None) -> Source:
     Raises:
         DataError: pyarrow is missing, the file is damaged, or has no column of images.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise DataError(f"{path} needs pyarrow: pip install 'cardigan[parquet]'") from error
+    pyarrow = _pyarrow(path)
     damaged = (pyarrow.ArrowException, OSError, ValueError)
     with _whole(path, damaged):
         file = pyarrow.parquet.ParquetFile(path)
     name, schema = printable(path.name), file.schema_arrow
-    image = _image_column(path, schema)
+    image = _image_column(schema)
+    if image is None:
+        raise DataError(
+            f"{path} has no column of images (struct of bytes and path, or bytes), only {', '.join(schema.names)}"
+        )
     label = next((c for c in LABEL_COLUMNS if c in schema.names), None)
     names = _class_names(schema.metadata or {}, label)
     count = file.metadata.num_rows
@@ -57,6 +57,39 @@ def from_parquet(path: Path, split: Split | None = None) -> Source:
     return Source(name, "parquet", count, examples, tuple(classes))
 
 
+def images_in(path: Path) -> int:
+    """How many images a parquet file holds: its rows if the first is one, else 0.
+
+    Raises:
+        DataError: pyarrow is missing, or the file is damaged.
+    """
+    pyarrow = _pyarrow(path)
+    with (
+        _whole(path, (pyarrow.ArrowException, OSError, ValueError)),
+        pyarrow.parquet.ParquetFile(path) as file,
+    ):
+        column = _image_column(file.schema_arrow)
+        if column is None or not file.metadata.num_rows:
+            return 0
+        first = next(file.iter_batches(batch_size=1, columns=[column])).column(0)[0].as_py()
+        count = file.metadata.num_rows
+    try:
+        with quiet_pillow():
+            header(_loader(first, path.parent)())
+    except Unreadable:
+        return 0
+    return count
+
+
+def _pyarrow(path: Path) -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError(f"{path} needs pyarrow: pip install 'cardigan[parquet]'") from error
+    return pyarrow
+
+
 @contextmanager
 def _whole(path: Path, damaged: tuple[type[Exception], ...]) -> Iterator[None]:
     """Turn what pyarrow raises on damaged files into one line."""
@@ -66,18 +99,13 @@ def _whole(path: Path, damaged: tuple[type[Exception], ...]) -> Iterator[None]:
         raise DataError(f"{path} is a damaged parquet file: get it again") from error
 
 
-def _image_column(path: Path, schema: Any) -> str:
+def _image_column(schema: Any) -> str | None:
     def holds_images(kind: Any) -> bool:
         text = str(kind)
         return text in ("binary", "large_binary") or (text.startswith("struct<") and "bytes: " in text)
 
     candidates = [name for name in schema.names if holds_images(schema.field(name).type)]
-    chosen = [name for name in IMAGE_COLUMNS if name in candidates] + candidates
-    if not chosen:
-        raise DataError(
-            f"{path} has no column of images (struct of bytes and path, or bytes), only {', '.join(schema.names)}"
-        )
-    return chosen[0]
+    return next((name for name in (*IMAGE_COLUMNS, *candidates) if name in candidates), None)
 
 
 def _class_names(metadata: dict[bytes, bytes], label: str | None) -> tuple[str, ...]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
+from cardigan.data.budget import Budget
 from cardigan.data.decode import JPEG_MAGIC, MODES, Decoded, Pixels, Unreadable, decode, header, prepare, quiet_pillow
 from cardigan.data.options import DataOptions
 from cardigan.data.sources import Example, Source, shortened
 from cardigan.errors import DataError
 
-WINDOW = 16  # images in flight: bounds the memory of a pass
+WINDOW = 16  # images in flight: bounds the memory of a pass, together with
+MOST_IN_FLIGHT = 1 << 26  # their pixels, beside those of the oldest
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +53,27 @@ class Reading:
             yield from map(self._meet, self.source.examples())
             return
         pending: deque[Future[Met]] = deque()
+        budget = Budget(MOST_IN_FLIGHT)
         with quiet_pillow(), ThreadPoolExecutor(2) as pool:
             try:
-                for example in self.source.examples():
-                    pending.append(pool.submit(self._meet, example))
+                for number, example in enumerate(self.source.examples()):
+                    pending.append(pool.submit(self._meet_within, budget, number, example))
                     if len(pending) >= WINDOW:
                         yield pending.popleft().result()
+                        budget.release()
                 while pending:
                     yield pending.popleft().result()
+                    budget.release()
             finally:
+                budget.lift()
                 pool.shutdown(cancel_futures=True)
 
-    def _meet(self, example: Example) -> Met:
+    def _meet_within(self, budget: Budget, number: int, example: Example) -> Met:
+        met = self._meet(example, partial(budget.take, number))
+        budget.shrink(number, 0 if met.pixels is None else met.pixels.shape[0] * met.pixels.shape[1])
+        return met
+
+    def _meet(self, example: Example, admit: Callable[[int], None] = lambda pixels: None) -> Met:
         try:
             if self.source.classes and example.label not in self.source.classes:
                 example.load()
@@ -69,7 +81,8 @@ class Reading:
             data = example.load()
             if self.headers_only and isinstance(data, bytes):
                 return Met(example, header(data))
-            found = decode(data, self.options.target) if isinstance(data, bytes) else Decoded(data, data.shape[:2])
+            wanted = self.options.target
+            found = decode(data, wanted, admit) if isinstance(data, bytes) else Decoded(data, data.shape[:2])
             pixels = found.pixels
             shape = found.size, pixels.shape[2], 8 * pixels.itemsize
             return Met(example, shape, prepare(pixels, self.options), identify(data, pixels))
@@ -91,7 +104,7 @@ def fingerprint(pixels: Pixels) -> bytes:
     """16 bytes that are equal for images that look the same at every pixel, in whatever mode they are stored."""
     pixels = _plainest(pixels)
     digest = hashlib.blake2b(repr((pixels.shape, pixels.itemsize)).encode(), digest_size=16)
-    digest.update(pixels.tobytes())
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
 
 

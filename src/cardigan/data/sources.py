@@ -1,7 +1,8 @@
 """What a source of images is: a named list of examples, each with its class and split where the source tells them.
 
-This file turns the files of a folder or an archive into such a list; arrays.py does it for array files, formats.py
-tells which of them a path is. Nothing is ever extracted: members of an archive are read into memory one at a time.
+This file turns the files of a folder or an archive into such a list; arrays.py does it for array files; formats.py
+tells which of them a path is, and folders.py what a folder holds. Nothing is ever extracted: members of an archive are
+read into memory one at a time.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def from_members(name: str, kind: str, members: Iterable[Member]) -> Source:
     * If every image lies in a folder and there are two or more folders, they are the classes; ``x.cls`` beside
       ``x.jpg`` (WebDataset) comes before that.
     """
-    visible = [m for m in members if m.bad or not _hidden(m.path)]
+    visible = [m for m in members if m.bad or not hidden(m.path)]
     bad = [Example(m.name, refusing(m.bad)) for m in visible if m.bad]
     sound = sorted((m for m in visible if not m.bad), key=lambda m: m.name)
     images = [m for m in sound if PurePosixPath(m.path).suffix.lower() in SUFFIXES]
@@ -125,7 +126,8 @@ def from_members(name: str, kind: str, members: Iterable[Member]) -> Source:
     return Source(name, kind, len(examples) + len(bad), lambda: iter(examples + bad), classes, others, tuple(notes))
 
 
-def _hidden(path: str) -> bool:
+def hidden(path: str) -> bool:
+    """Whether a file, or a folder that it lies in, is one that systems keep for themselves."""
     return any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in path.split("/"))
 
 

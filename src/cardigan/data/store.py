@@ -33,7 +33,7 @@ from torch import Tensor
 from cardigan.config import Config
 from cardigan.data.archives import unwritable
 
-VERSION = 2
+VERSION = 3
 CHUNK = 1 << 24
 MOST_CHECKED = 16  # chunks verified of each file at opening: others each time, beside the ends, where it has more
 
@@ -50,7 +50,7 @@ class FileRecord(Config):
 class PackIndex(Config):
     """``index.json``: the shape of a pack, its integrity, and what was said while it was built."""
 
-    version: Literal[2] = VERSION
+    version: Literal[3] = VERSION
     name: str
     kind: str
     shape: tuple[int, int, int]
