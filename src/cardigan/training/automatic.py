@@ -25,9 +25,13 @@ def fit_to_data(table: Table, spec: DataSpec, device: torch.device) -> Table:
 
 
 def points() -> Table:
-    network = {"name": "mlp", "widths": [128, 128, 128], "activation": "leaky-relu"}
-    game = {**players(network, network), "r1": 0.05, "r2": 0.05, "penalty_interval": 1}
-    return {"batch": 256, "images": 1_280_000, "game": game, "optimiser": adam(1e-3, beta2=0.99)}
+    """As many latents as the points have numbers, and ReLU, whose kinks cut a plane into modes.
+
+    On the grid of 25 after 2,500 rounds, 64 latents and leaky ReLU had 9 % of the samples near a mode, these 70 %.
+    """
+    network = {"name": "mlp", "widths": [128, 128, 128], "activation": "relu"}
+    game = {**players(network, network), "latent": {"size": 2}, "r1": 0.05, "r2": 0.05, "penalty_interval": 1}
+    return {"batch": 256, "images": 1_280_000, "game": game, "optimiser": adam(2e-3, beta2=0.99)}
 
 
 def tiny_images() -> Table:

@@ -72,7 +72,9 @@ def write(name: str, findings: Findings, out: Path) -> dict[str, Path]:
     pictures = {}
     for part, figure in findings.figures.items():
         pictures[part] = out / f"{name}-{part}.png"
-        write_atomically(pictures[part], lambda path, figure=figure: figure.savefig(path, dpi=DPI, format="png"))
+        write_atomically(
+            pictures[part], lambda path, figure=figure: figure.savefig(path, dpi=DPI, format="png", bbox_inches="tight")
+        )
     for part, frames in findings.movies.items():
         pictures[part] = out / f"{name}-{part}.gif"
         first, rest = frames[0], frames[1:]
