@@ -8,12 +8,17 @@ import pytest
 from cardigan import __version__
 from cli_runs import cardigan, refused
 
-COMMANDS = ("train", "sample", "evaluate", "reconstruct", "interpolate", "recipes", "data")
+COMMANDS = ("train", "sample", "evaluate", "reconstruct", "interpolate", "recipes", "data", "lab")
 HEAVY = {"torch", "sklearn", "scipy", "PIL", "numpy", "pydantic"}
 
 
 @pytest.mark.parametrize(
-    "what", ["import cardigan", "import cardigan.cli as c; c.app(['--help'], standalone_mode=False)"]
+    "what",
+    [
+        "import cardigan",
+        "import cardigan.cli as c; c.app(['--help'], standalone_mode=False)",
+        "import cardigan.cli as c; c.app(['lab'], standalone_mode=False)",
+    ],
 )
 def test_nothing_heavy_is_imported_for_help(what: str):
     script = f"import sys; {what}; print('LOADED', *({HEAVY!r} & sys.modules.keys()))"

@@ -192,7 +192,8 @@ def f_objective(divergence: FDivergence, trick: bool = False) -> Objective:
     minimised = _F_DIVERGENCE_IN_WORDS[divergence.name]
     if trick:
         minimised = f"the divergence of h, h(u) − u h'(u) = −f'(u), where f is that of {minimised}"
-    return Objective(f"f-{divergence.name}", discriminator, _of_fakes(generator), minimised)
+    name = f"f-{divergence.name}" + ("-trick" if trick else "")
+    return Objective(name, discriminator, _of_fakes(generator), minimised)
 
 
 def _margin(real: Tensor, fake: Tensor) -> Tensor:

@@ -139,7 +139,7 @@ def draw(paths: dict[str, list[tuple[float, float]]]) -> Figure:
     return figure
 
 
-def film(paths: dict[str, list[tuple[float, float]]], frames: int = 40) -> list[Image.Image]:
+def film(paths: dict[str, list[tuple[float, float]]], frames: int = 24) -> list[Image.Image]:
     shown = ("minimax, simultaneous", "minimax, alternating", "minimax with R1, γ = 0.3", "minimax, extragradient")
     pictures = []
     for frame in range(1, frames + 1):

@@ -6,10 +6,8 @@ standard deviations of a mode, as 98.9 % of a perfect sampler's are. Failures ar
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,17 +16,14 @@ from torch import Tensor
 
 from cardigan.apps.lab.drawing import FAKE, GREY, REAL, label, panels, picture
 from cardigan.apps.lab.findings import Findings, Row
+from cardigan.apps.lab.training import fitted, seated
 from cardigan.data import Splits
 from cardigan.data.builtin import BUILTIN
 from cardigan.data.dataset import PointModes
 from cardigan.evaluation.metrics.mode import PERFECT_QUALITY
 from cardigan.evaluation.modes import Modes, point_modes
 from cardigan.games import Generative
-from cardigan.training.automatic import fit_to_data
-from cardigan.training.device import choose_device
 from cardigan.training.randomness import generator
-from cardigan.training.recipe import build_recipe, merge, recipe_table
-from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -81,12 +76,10 @@ def run(seed: int, note: Callable[[str], None]) -> Findings:
     rows: list[Row] = []
     played: dict[str, dict[str, Played]] = {}
     for world in ROUNDS:
-        splits = BUILTIN[world]()
         played[world] = {}
         for name in SYSTEMS:
-            trainer = seated(name, world, splits, seed)
             note(f"{world}: {name}, {rounds(name, world)} rounds")
-            played[world][name] = watch(trainer, splits, seed)
+            played[world][name] = watch(trainer_of(name, world, seed), seed)
             rows += rows_of(world, name, played[world][name].modes)
     return Findings(
         tuple(rows),
@@ -111,18 +104,15 @@ def rounds(name: str, world: str) -> int:
     return (SLOW_ROUNDS if name.startswith("WGAN") else ROUNDS)[world]
 
 
-def seated(name: str, world: str, splits: Splits, seed: int) -> Trainer:
-    """A trainer of a system, ready to play; the default recipe is the one the library fits to points."""
-    spec = splits.train.spec
-    table = SYSTEMS[name] or fit_to_data(recipe_table("default"), spec, choose_device("cpu"))
+def trainer_of(name: str, world: str, seed: int) -> Trainer:
+    """A system ready to play; the last is the library's default, as it is fitted to points."""
+    table = SYSTEMS[name] or fitted("default", world)
     batches = table["game"].get("critic_steps", 1)
-    common = {"recipe": name, "seed": seed, "batch": 256, "average": {"half_life": 0}}
-    recipe = build_recipe(merge(table, {**common, "images": 256 * batches * rounds(name, world)}))
-    record = RunRecord(data=world, digest=splits.train.digest, spec=spec, recipe=recipe)
-    return Trainer(record, splits, RunFolder(Path(tempfile.gettempdir(), "cardigan-lab")), "cpu")  # nothing is saved
+    images = 256 * batches * rounds(name, world)
+    return seated(world, table, recipe=name, seed=seed, batch=256, images=images, average={"half_life": 0})
 
 
-def watch(trainer: Trainer, splits: Splits, seed: int) -> Played:
+def watch(trainer: Trainer, seed: int) -> Played:
     """Play to the end, with points from the same latents on the way."""
     frames, total = [points(trainer, SHOWN, seed)], trainer.recipe.images
     while not trainer.finished:
@@ -130,7 +120,7 @@ def watch(trainer: Trainer, splits: Splits, seed: int) -> Played:
         trainer.play_round()
         if trainer.images * FRAMES // total > before:
             frames.append(points(trainer, SHOWN, seed))
-    known = modes_of(splits)
+    known = modes_of(trainer.splits)
     modes = point_modes(points(trainer, SAMPLES, seed), known.centres.double(), known.deviation)
     return Played(modes, frames)
 

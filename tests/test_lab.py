@@ -1,0 +1,227 @@
+"""The lab: experiments hold in small, say so when they do not, and leave tables, pictures and a page."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from cardigan.apps.lab import (
+    EXPERIMENTS,
+    critics,
+    discriminator,
+    duality,
+    dynamics,
+    experiment,
+    modes,
+    notebook,
+    objectives,
+    smoothness,
+    vanishing,
+)
+from cardigan.apps.lab import findings as findings_module
+from cardigan.apps.lab.findings import Findings, Row
+from cardigan.errors import RecipeError, RunError
+from cardigan.objectives import OBJECTIVES
+from cardigan.theory.divergences import jensen_shannon
+from cardigan.theory.transport import emd, potentials
+
+
+def quiet(text: str) -> None:
+    """Says nothing."""
+
+
+def failing(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if not row.holds]
+
+
+# ---- findings --------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_holds_on_the_right_side_only():
+    assert Row("x", 1.05, 1.0, 0.1).holds
+    assert not Row("x", 1.2, 1.0, 0.1).holds
+    assert Row("x", 0.2, 1.0, 0.0, "<=").holds
+    assert not Row("x", 1.2, 1.0, 0.1, "<=").holds
+    assert Row("x", 9.0, 1.0, 0.0, ">=").holds
+    assert not Row("x", math.nan, 1.0, 0.1).holds, "what was not measured is not shown"
+    assert Row("x", math.inf, math.inf, 0.0).holds
+    assert not Row("x", 5.0, math.inf, 0.0).holds
+    assert Row("x", 7.0, 1.0).holds, "shown, not judged"
+
+
+def test_a_verdict_names_what_failed():
+    good, bad = Row("good", 1.0, 1.0, 0.1), Row("bad", 2.0, 1.0, 0.1)
+    assert Findings((good,), "it is so").verdict == "it is so"
+    found = Findings((good, bad), "it is so", ("a note",))
+    assert found.verdict == "not shown: bad"
+    assert not found.holds
+    text = "\n".join(found.lines())
+    assert "does not hold" in text
+    assert "+1.0e+00" in text
+    assert text.endswith("note: a note")
+    assert found.to_dict()["rows"][1] == {"what": "bad", "measured": 2.0, "exact": 1.0, "holds": False}
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5, 123456.7, 1e-9, 1e9, math.inf])
+def test_numbers_are_short_and_keep_their_digits(value: float):
+    assert len(findings_module.number(value)) <= 9
+    assert float(findings_module.number(value)) == pytest.approx(value, rel=1e-3)
+
+
+# ---- experiments -----------------------------------------------------------------------------------------------------
+
+
+def test_every_experiment_can_be_played():
+    assert all(callable(experiment(name)) for name in EXPERIMENTS)
+
+
+def test_every_objective_is_shown():
+    found = objectives.run(0, quiet)
+    assert found.holds, found.verdict
+    shown = {row.what.split(":")[0] for row in found.rows if not row.what.startswith(" ")}
+    assert shown == OBJECTIVES.keys() - {"relativistic-average"}
+
+
+def test_a_wrong_objective_would_be_seen(monkeypatch: pytest.MonkeyPatch):
+    wrong = replace(OBJECTIVES["minimax"], generator=OBJECTIVES["non-saturating"].generator)
+    monkeypatch.setattr(objectives, "OBJECTIVES", {**OBJECTIVES, "minimax": wrong})
+    measured, exact = objectives.gradients("minimax", lambda x: objectives.frozen("minimax", x))
+    assert abs(measured - exact) > 0.1
+
+
+def test_dirac_rows_hold():
+    assert not failing([*dynamics.eigenvalue_rows(), *dynamics.step_rows()])
+
+
+def test_a_discriminator_never_claims_more_than_jsd():
+    case = replace(discriminator.CASES[0], steps=250)
+    exact = jensen_shannon(case.p, case.q)
+    network, curve = discriminator.train(case, 0, None)
+    for judged in (network, critics.plain(1, 3), critics.plain(1, 4, sharpness=5.0)):
+        found = discriminator.judge(case, judged, 1, 50_000)
+        assert found.estimate <= exact + 3 * found.error
+        assert found.estimate + found.missing == pytest.approx(exact, abs=4 * found.error + 1e-9)
+    trained = discriminator.judge(case, network, 1, 50_000)
+    assert trained.estimate == pytest.approx(exact, abs=0.006)
+    assert trained.distance < 0.02
+    assert curve[-1][0] == 250
+    assert curve[0][1] < curve[-1][1]
+
+
+def test_a_discriminator_that_knows_its_points_lies_about_them():
+    own, fresh = discriminator.memorised(discriminator.CASES[0], 0)
+    assert own > 0.2 > 0.1115 > fresh
+
+
+def test_saturating_gradients_at_the_optimum_are_those_of_the_table():
+    table = {0.5: (0.1176317531, 0.2647364939), 2.0: (0.2247997546, 1.5504004908), 8.0: (0.0001964374, 7.9996071253)}
+    for shift, (half_saturating, non_saturating) in table.items():
+        exact, measured, other = vanishing.gaussians(shift)
+        assert exact == pytest.approx(half_saturating, abs=1e-9)
+        assert measured == pytest.approx(half_saturating, abs=1e-9)
+        assert other == pytest.approx(non_saturating, abs=1e-8)
+
+
+def test_gradients_vanish_as_the_discriminator_wins(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(vanishing, "LOOKS", (0, 100, 400))
+    start, early, late = vanishing.watch(0)
+    assert max(look.ratio for look in (start, early, late)) < 1e-4
+    assert late.gradients["saturating"] < early.gradients["saturating"] / 3
+    assert late.gradients["non-saturating"] > 5
+    assert late.wasserstein == pytest.approx(1, abs=0.05)
+
+
+def test_transport_between_lines_is_their_distance():
+    same, separate, slope = smoothness.transported(0.5, 0)
+    assert same == pytest.approx(0.5, abs=1e-12)
+    assert separate == pytest.approx(0.5013, abs=0.01)
+    assert 0.95 < slope <= 1
+    measured, exact = smoothness.blurred_gradient(0.3)
+    assert measured == pytest.approx(exact, abs=1e-6)
+
+
+def test_the_dual_potentials_are_feasible_and_have_no_gap():
+    real, fake = duality.samples(0)
+    f, g = potentials(real, fake)
+    assert (f[:, None] + g[None] - torch.cdist(real, fake)).max() < 1e-9
+    assert float(f.mean() + g.mean()) == pytest.approx(emd(real, fake).cost, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_certificate_is_above_the_distance(seed: int):
+    real, fake = duality.samples(seed)
+    exact = emd(real, fake).cost
+    for critic in (critics.plain(2, seed), critics.orthogonal(2, seed), critics.spectral(2, seed).eval()):
+        found = duality.measure(critic, real, fake)
+        assert abs(found.certified) <= exact * (1 + 1e-6)
+
+
+def test_an_orthogonal_critic_is_one_lipschitz_and_keeps_the_length_of_gradients():
+    critic = critics.orthogonal(2, 0)
+    points = (3 * torch.randn(500, 2, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    (slopes,) = torch.autograd.grad(critic(points).sum(), points)
+    assert slopes.norm(dim=1).max() <= 1 + 1e-4
+    real, fake = (x.float() for x in duality.samples(0))
+    critics.descend(critic, lambda _: duality.value_of(critic(real), critic(fake)), 120, rate=1e-2)
+    found = duality.measure(critic, *duality.samples(0))
+    assert found.slope <= 1 + 1e-4
+    assert found.certified > 0.85 * emd(*duality.samples(0)).cost
+
+
+@pytest.mark.parametrize("name", list(modes.SYSTEMS))
+def test_every_system_plays_on_the_ring(name: str, monkeypatch: pytest.MonkeyPatch):
+    for table in ("ROUNDS", "SLOW_ROUNDS"):
+        monkeypatch.setattr(modes, table, {"ring": 30})
+    played = modes.watch(modes.trainer_of(name, "ring", 0), 0)
+    assert len(played.frames) == modes.FRAMES + 1
+    assert played.modes.drawn == modes.SAMPLES
+    again = modes.watch(modes.trainer_of(name, "ring", 0), 0)
+    assert torch.equal(again.frames[-1], played.frames[-1]), "a function of the seed"
+    assert modes.draw("ring", {name: played}).axes
+
+
+@pytest.mark.slow
+def test_the_relativistic_game_finds_the_ring(monkeypatch: pytest.MonkeyPatch):
+    found = modes.watch(modes.trainer_of("relativistic, R1 + R2", "ring", 3), 3).modes
+    assert found.recovered == 8
+    assert found.high_quality > 0.6
+    assert found.reverse_kl < 0.05
+
+
+# ---- the notebook ----------------------------------------------------------------------------------------------------
+
+
+def test_an_experiment_leaves_its_table_and_pictures(tmp_path: Path):
+    entry = notebook.play("dynamics", tmp_path / "lab", note=quiet)
+    assert entry.findings.holds
+    assert sorted(path.name for path in (tmp_path / "lab").iterdir()) == [
+        "dynamics-paths.png", "dynamics-play.gif", "dynamics.json",
+    ]  # fmt: skip
+    with Image.open(tmp_path / "lab" / "dynamics-play.gif") as film:
+        assert film.n_frames > 10
+    kept = json.loads((tmp_path / "lab" / "dynamics.json").read_text(encoding="utf-8"))
+    assert kept["holds"]
+    assert len(kept["rows"]) == len(entry.findings.rows)
+    page = notebook.write_page([entry], tmp_path / "lab", 0).read_text(encoding="utf-8")
+    assert page.count("<img") == 2
+    assert "dynamics-play.gif" in page
+    assert entry.findings.shows in page
+    assert torch.get_num_threads() == 1
+
+
+def test_what_cannot_be_played_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(RecipeError, match="there is no experiment 'vanish': choose from discriminator"):
+        notebook.play("vanish", tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="it is a file"):
+        notebook.play("dynamics", tmp_path / "file")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(RunError, match="pip install"):
+        notebook.play("dynamics", tmp_path)
