@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from cardigan.errors import RecipeError, RunError
 from cardigan.objectives import OBJECTIVES
 from cardigan.theory.divergences import jensen_shannon
 from cardigan.theory.transport import emd, potentials
+from cli_runs import cardigan, refused, succeeds
 
 
 def quiet(text: str) -> None:
@@ -225,3 +227,34 @@ def test_what_cannot_be_played_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(RunError, match="pip install"):
         notebook.play("dynamics", tmp_path)
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_the_list_of_experiments_needs_no_torch():
+    script = "import sys, cardigan.cli as c; c.app(['lab'], standalone_mode=False); print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    lines = run.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [*EXPERIMENTS, "all", "False"]
+
+
+def test_the_command_prints_the_table_and_where_the_pictures_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    row = Row("a number", 1.0, 1.0, 0.1)
+    monkeypatch.setattr(notebook, "experiment", lambda name: lambda seed, note: Findings((row,), f"seed {seed}"))
+    printed = succeeds("lab", "duality", "--out", tmp_path / "lab", "--seed", "7")
+    assert "a number" in printed
+    assert "verdict: seed 7" in printed
+    page = succeeds("lab", "all", "--out", tmp_path / "all")
+    assert f"page: {tmp_path / 'all' / 'index.html'}" in page
+    assert (tmp_path / "all" / "index.html").read_text(encoding="utf-8").count("<h2>") == len(EXPERIMENTS)
+    monkeypatch.setattr(
+        notebook, "experiment", lambda name: lambda seed, note: Findings((replace(row, exact=5.0),), "")
+    )
+    assert cardigan("lab", "duality", "--out", tmp_path / "lab").code == 1, "what theory says was not shown"
+
+
+def test_the_command_refuses_in_one_line(tmp_path: Path):
+    assert "choose from discriminator" in refused("lab", "duel", "--out", tmp_path)
+    (tmp_path / "file").write_text("")
+    assert "it is a file" in refused("lab", "duality", "--out", tmp_path / "file")
