@@ -11,6 +11,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
+import ais_speed
 import common
 import data_path
 import memory
@@ -206,6 +207,15 @@ def test_memory(kind: str, tmp_path: Path) -> None:
     if kind == "holes":
         assert (tmp_path / "pack" / "images.bin").stat().st_blocks == 0
     assert memory.status("RssAnon") > 2**20
+
+
+@pytest.mark.parametrize("recipe", ["default", "vae"])
+def test_ais_speed(recipe: str) -> None:
+    rows = ais_speed.measure(recipe, "digits", images=3, steps=2, repeats=1)
+    assert [row["label"] for row in rows] == [f"{recipe}, loop over images", f"{recipe}, one batch"]
+    assert rows[0]["ratio"] == 1
+    assert all(row["rate"] > 0 for row in rows)
+    assert f"{recipe}, one batch" in ais_speed.summary(rows)
 
 
 def test_startup() -> None:

@@ -230,6 +230,7 @@ def test_verbs_a_model_has_not(runs: Path):
     assert "cannot sample" in refused("evaluate", runs / "autoencoder", "--metrics", "fd")
     assert "no encoder" in refused("reconstruct", runs / "gan", "digits", "--out", "x")
     assert "no encoder" in refused("evaluate", runs / "gan", "--metrics", "elbo")
+    assert "no prior" in refused("evaluate", runs / "autoencoder", "--metrics", "loglik")
     assert not any(Path(name).exists() for name in ("x", "x.png", "x.gif"))
 
 
@@ -240,6 +241,7 @@ def test_labels(runs: Path):
 
 def test_metrics_and_features(runs: Path):
     assert "choose from fd," in refused("evaluate", runs / "gan", "--metrics", "fid")
+    assert "--metrics loglik" in refused("evaluate", runs / "gan", "--steps", "100")
     assert "unknown features" in refused("evaluate", runs / "gan", "--features", "vgg")
     assert "no weights file" in refused("evaluate", runs / "gan", "--features", "inception:nowhere")
     assert "only keys under data" in refused("evaluate", runs / "gan", "--set", "game.latent.size=3")

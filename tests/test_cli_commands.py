@@ -110,6 +110,14 @@ def test_evaluate_prints_and_writes_the_protocol(runs: Path, tmp_path: Path):
     assert results[2]["protocol"]["features"]["digest"]
 
 
+def test_evaluate_bounds_the_log_likelihood(runs: Path, tmp_path: Path):
+    words = ["evaluate", runs / "vae", "--metrics", "loglik", "-n", "10", "--steps", "20", "--chains", "2"]
+    assert "from below" in succeeds(*words, "--json", tmp_path / "x.json")
+    (result,) = json.loads((tmp_path / "x.json").read_text())["results"]
+    assert result["metric"] == "log-likelihood"
+    assert [result["protocol"][key] for key in ("samples", "steps", "chains")] == [10, 20, 2]
+
+
 def test_evaluate_compares_two_folders(tmp_path: Path):
     small, large = write_pictures(tmp_path / "small"), write_pictures(tmp_path / "large", height=16, width=16, seed=1)
     words = ["evaluate", small, "--data", large, "--metrics", "fd"]

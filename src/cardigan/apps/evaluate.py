@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from cardigan.apps.files import read, reading_options
+from cardigan.apps.loglik import METRIC as LOGLIK
+from cardigan.apps.loglik import log_likelihood
 from cardigan.apps.model import Model, ModelSource, class_frequencies, load
 from cardigan.apps.scores import SCORES, reconstruction_results
 from cardigan.data import DataOptions, Splits
@@ -33,6 +35,8 @@ def evaluate(
     samples: int | None = None,
     features: str = "auto",
     seed: int = 0,
+    steps: int | None = None,
+    chains: int | None = None,
     settings: Sequence[str] | dict[str, Any] = (),
     device: str = "auto",
 ) -> Evaluation:
@@ -46,15 +50,19 @@ def evaluate(
         data: the real images; a run's own data by default. Their test split is the reference, the training split
             gives labels for features and is searched for copies.
         metrics: names from `cardigan.evaluation.METRICS` and, for a model that encodes, `cardigan.apps.scores.SCORES`;
-            by default all that suit.
+            by default all that suit; "loglik" (`cardigan.apps.loglik`), which takes a minute, only where it is named.
+        samples: how many; of "loglik" how many test images.
+        steps, chains: of the annealing that "loglik" is measured by.
         settings: how to read the images: "data.size=64".
 
     Raises:
         CardiganError: with one line that says what to do.
     """
     refuse_unknown(metrics)
+    refuse_idle(metrics, steps=steps, chains=chains)
     path = Path(judged)
     how: dict[str, Any] = {"metrics": metrics, "samples": samples, "features": features, "seed": seed}
+    effort = {"steps": steps, "chains": chains}
     if (path / "run.toml").is_file():
         record = RunFolder(path).read_record()
         options = reading_options(settings, record.recipe.data)
@@ -66,6 +74,7 @@ def evaluate(
         missing = f"{judged} does not exist" if not path.exists() else f"{judged} is not a run"
         raise DataError(f"{missing}: give a run folder, or pictures and the real ones with --data DATA")
     else:
+        refuse_of_pictures(judged, metrics)
         options = reading_options(settings)
         made, reals = read(judged, options), read(data, reading_options(settings, HALVED))
         refuse_other_shape(str(judged), made.train.spec.shape, str(data), reals.train.spec.shape)
@@ -73,7 +82,7 @@ def evaluate(
         return with_reading(compare_pictures(made, reals, device=device, **how), options)
     splits = read(real, options)
     refuse_other_shape("the model's samples", model.spec.shape, str(real), splits.train.spec.shape)
-    return with_reading(evaluate_model(model, splits, **how), options)
+    return with_reading(evaluate_model(model, splits, **how, **effort), options)
 
 
 def compare_pictures(made: Splits, real: Splits, *, seed: int = 0, **how: Any) -> Evaluation:
@@ -90,8 +99,12 @@ def evaluate_model(
     samples: int | None = None,
     features: str = "auto",
     seed: int = 0,
+    steps: int | None = None,
+    chains: int | None = None,
 ) -> Evaluation:
     """All that can be measured of a model: reconstruction on test images, and samples against them.
+
+    Its log-likelihood, too, where it is asked for by name.
 
     Raises:
         RunError: a metric asked for that this kind of model has not.
@@ -118,6 +131,12 @@ def evaluate_model(
         )
         results += judgement.results
         notes = judgement.notes
+    if LOGLIK in (metrics or ()):
+        given = {"images": samples, "steps": steps, "chains": chains}
+        effort = {name: value for name, value in given.items() if value is not None}
+        likelihood = log_likelihood(model, splits.test, seed=seed, **effort)
+        results += likelihood.results
+        notes += likelihood.notes
     return Evaluation(tuple(results), notes)
 
 
@@ -125,13 +144,25 @@ def divided(metrics: Sequence[str] | None, model: Model) -> tuple[list[str], lis
     """Metrics of reconstructions, and of samples (None: all that suit them)."""
     if metrics is None:
         return list(SCORES) if model.can_encode else [], None if model.can_sample else []
-    return [name for name in metrics if name in SCORES], [name for name in metrics if name not in SCORES]
+    return [name for name in metrics if name in SCORES], [name for name in metrics if name not in (*SCORES, LOGLIK)]
 
 
 def refuse_unknown(metrics: Sequence[str] | None) -> None:
     for name in metrics or ():
-        if name not in METRICS and name not in SCORES:
-            raise RecipeError(f"unknown metric {name!r}: choose from {', '.join((*METRICS, *SCORES))}")
+        if name not in (known := (*METRICS, *SCORES, LOGLIK)):
+            raise RecipeError(f"unknown metric {name!r}: choose from {', '.join(known)}")
+
+
+def refuse_idle(metrics: Sequence[str] | None, **given: int | None) -> None:
+    for name, value in given.items():
+        if value is not None and LOGLIK not in (metrics or ()):
+            raise RecipeError(f"--{name} changes nothing here: it is of the annealing, add --metrics {LOGLIK}")
+
+
+def refuse_of_pictures(judged: str | Path, metrics: Sequence[str] | None) -> None:
+    for name in metrics or ():
+        if name not in METRICS:
+            raise RecipeError(f"{name} is measured of a model, and {judged} are pictures: give a run folder")
 
 
 def refuse_other_shape(made: str, shape: tuple[int, ...], real: str, wanted: tuple[int, ...]) -> None:

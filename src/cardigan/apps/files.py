@@ -141,6 +141,20 @@ def reading_progress() -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
 
+@contextmanager
+def steps_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal for work of that many steps; call what is yielded after each."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
 def read(source: str | Path, options: DataOptions) -> Splits:
     """`open_data`, with a bar on a terminal."""
     with reading_progress() as progress:

@@ -18,9 +18,15 @@ def run(
         typer.Option(metavar="DATA", help="The real images; a run's own data by default.", show_default=False),
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Comma-separated; by default all that suit the data.")
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Comma-separated; by default all that suit the data. loglik (log p(x) by annealing) only by name.",
+        ),
     ] = None,
-    samples: Annotated[int | None, typer.Option("-n", min=10, metavar="N", help="How many samples to judge.")] = None,
+    samples: Annotated[
+        int | None, typer.Option("-n", min=10, metavar="N", help="How many samples to judge; of loglik, test images.")
+    ] = None,
     features: Annotated[
         str,
         typer.Option(
@@ -29,6 +35,12 @@ def run(
         ),
     ] = "auto",
     seed: SeedOption = 0,
+    steps: Annotated[
+        int | None, typer.Option(min=2, metavar="N", help="Temperatures of loglik's annealing; 1000 by default.")
+    ] = None,
+    chains: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Annealed chains of loglik for each image; 16 by default.")
+    ] = None,
     json: JsonOption = None,
     set_: ReadingOption = None,
     device: DeviceOption = "auto",
@@ -45,6 +57,8 @@ def run(
         samples=samples,
         features=features,
         seed=seed,
+        steps=steps,
+        chains=chains,
         settings=set_ or (),
         device=device,
     )

@@ -87,9 +87,9 @@ class VAE(Generative, Encoding):
             beta = value_at(self.config.beta, self.progress)
             yield Move(self.autoencoder, (beta * kl - fit).mean(), {"elbo": (fit - kl).mean(), "kl": kl.mean()})
 
-    def observe(self, images: Tensor) -> Tensor:
+    def observe(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """What the likelihood is a likelihood of: binary draws from the grey values, or the images themselves."""
-        return 2 * binarise(images) - 1 if self.config.likelihood == "bernoulli" else images
+        return 2 * binarise(images, generator) - 1 if self.config.likelihood == "bernoulli" else images
 
     def elbo_terms(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruction term and KL of the bound for one posterior draw, each (n,) in nats."""
@@ -121,12 +121,29 @@ class VAE(Generative, Encoding):
         """log p(x) under the decoder's output, shape (n,): logits, or means and log scales along the channels."""
         if self.config.likelihood == "bernoulli":
             return bernoulli_log_likelihood(output, (images + 1) / 2)
-        mean, log_scale = output.chunk(2, dim=1)
-        levels = 2**self.spec.bits
-        log_scale = log_scale.clamp(min=-math.log(levels))
+        mean, log_scale = self.location_and_scale(output)
         if self.config.likelihood == "gaussian":
             return gaussian_log_likelihood(mean, log_scale, images)
-        return discretised_logistic_log_likelihood(mean, log_scale, images, levels)
+        return discretised_logistic_log_likelihood(mean, log_scale, images, 2**self.spec.bits)
+
+    def location_and_scale(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log scale of the pixels, the scale not below a level's width."""
+        mean, log_scale = output.chunk(2, dim=1)
+        return mean, log_scale.clamp(min=-math.log(2**self.spec.bits))
+
+    def simulate(self, latents: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """x ~ p(x|z), (n, channels, height, width); draws from the `generator` are the same on every device."""
+        output = self.autoencoder.decoder(latents, None).float().cpu()
+        if self.config.likelihood == "bernoulli":
+            return (2 * torch.bernoulli(output.sigmoid(), generator=generator) - 1).to(latents.device)
+        mean, log_scale = self.location_and_scale(output)
+        if self.config.likelihood == "gaussian":
+            noise = torch.randn(mean.shape, generator=generator)
+            return (mean + log_scale.exp() * noise).to(latents.device)
+        noise = torch.rand(mean.shape, generator=generator).logit()
+        steps = 2**self.spec.bits - 1
+        level = ((mean + log_scale.exp() * noise + 1) * steps / 2).round().clamp(0, steps)
+        return (level * 2 / steps - 1).to(latents.device)
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """The mean of p(x|z)."""
