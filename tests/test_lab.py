@@ -16,6 +16,7 @@ from PIL import Image
 from cardigan.apps.lab import (
     EXPERIMENTS,
     critics,
+    density,
     discriminator,
     duality,
     dynamics,
@@ -28,6 +29,7 @@ from cardigan.apps.lab import (
 )
 from cardigan.apps.lab import findings as findings_module
 from cardigan.apps.lab.findings import Findings, Row
+from cardigan.data.builtin import BUILTIN
 from cardigan.errors import RecipeError, RunError
 from cardigan.objectives import OBJECTIVES
 from cardigan.theory.divergences import jensen_shannon
@@ -195,6 +197,47 @@ def test_the_relativistic_game_finds_the_ring(monkeypatch: pytest.MonkeyPatch):
     assert found.recovered == 8
     assert found.high_quality > 0.6
     assert found.reverse_kl < 0.05
+
+
+def test_the_linear_model_is_bounded_from_both_sides():
+    known = density.linear(1)
+    lower, upper = density.sandwich(known, 300, 1)
+    assert lower == pytest.approx(known.exact, abs=0.3)
+    assert lower < known.exact + 0.1 < upper + 0.2
+    wide = density.sandwich(known, 20, 1)
+    assert wide[0] < lower < upper < wide[1]
+    assert density.from_prior(known, 500, 1) < known.exact - 3, "the prior hardly ever draws what explains the examples"
+
+
+def test_importance_rows_hold():
+    known = density.linear(2)
+    drawn = {k: (density.from_posterior(known, k, 2), density.from_prior(known, k, 2)) for k in (5, 500, 5000)}
+    assert not failing(density.importance_rows(known, drawn, 2))
+
+
+def test_kernels_are_nats_below(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(density, "KERNELS", (500, 2000))
+    known = density.linear(0)
+    few, more = density.kernel_rows(known, 0)
+    assert few.measured < more.measured < known.exact - 2
+
+
+def test_binary_images_are_black_and_white(monkeypatch: pytest.MonkeyPatch):
+    shown = density.binary(BUILTIN["digits"]().test, 0)
+    assert len(shown) == density.IMAGES
+    assert set(shown.images(torch.arange(len(shown))).unique().tolist()) == {-1.0, 1.0}
+
+
+@pytest.mark.slow
+def test_trained_decoders_are_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(density, "IMAGES", 4)
+    monkeypatch.setattr(density, "TRAINED_STEPS", 60)
+    for name in ("COARSE_STEPS", "FINE_STEPS"):
+        monkeypatch.setattr(f"cardigan.apps.loglik.{name}", 20)
+    for rows_of in (density.vae_rows, density.gan_rows):
+        rows = rows_of(6_400, 0)
+        assert all(math.isfinite(row.measured) for row in rows)
+        assert rows[-1].what == "  its gap between both bounds"
 
 
 # ---- the notebook ----------------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def spread(length: int) -> Tensor:
 
 def protocol(model: Model, test: Dataset, seed: int) -> dict[str, Any]:
     entries = {
-        "generated": f"{model.config.recipe} after {model.config.images:,} images",
+        "generated": {"name": f"{model.config.recipe} after {model.config.images:,} images", "digest": model.digest},
         "reference": {"name": test.name, "digest": test.digest, "split": test.split, "count": len(test)},
         "seed": seed,
         "interval": "normal, over the images",
