@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,10 +18,10 @@ COLUMNS = ["", "measured", "exact", "error"]
 
 
 def shown(entry: Entry) -> str:
-    """An experiment's table, verdict and time in Markdown."""
+    """An experiment's table, verdict, notes and time in Markdown."""
     rows = [words(row) for row in entry.findings.rows]
-    verdict = f"Verdict: {entry.findings.verdict}."
-    return f"{table(COLUMNS, rows)}\n\n{verdict} ({entry.seconds:.0f} s)"
+    notes = "".join(f" {note[0].upper()}{note[1:]}." for note in entry.findings.notes)
+    return f"{table(COLUMNS, rows)}\n\nVerdict: {entry.findings.verdict}.{notes} ({entry.seconds:.0f} s)"
 
 
 def words(row: Row) -> list[str]:
@@ -30,21 +31,37 @@ def words(row: Row) -> list[str]:
 
 
 def inserted(page: str, name: str, text: str) -> str:
-    """The page with what stands between the marks of an experiment replaced."""
+    """The page with what stands between the marks of an experiment replaced.
+
+    Raises:
+        ValueError: where the page has no such marks.
+    """
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
+    page, count = re.subn(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"the page marks the place of {name} {count} times, not once")
+    return page
+
+
+def other_seeds(name: str, seeds: Sequence[int]) -> str:
+    """The verdicts with other seeds, a line each, without their pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        verdicts = {seed: play(name, Path(folder), seed, lambda _: None).findings.verdict for seed in seeds}
+    return "".join(f"\n\nWith seed {seed}: {verdict}." for seed, verdict in verdicts.items())
 
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder of lecture.md")
     parser.add_argument("--only", nargs="+", default=list(EXPERIMENTS), choices=list(EXPERIMENTS))
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2], help="further seeds, for their verdicts")
     args = parser.parse_args(words)
     page = args.docs / "lecture.md"
     for name in args.only:
         entry = play(name, args.docs / "lecture")
         print("\n".join(entry.findings.lines()))
-        page.write_text(inserted(page.read_text(encoding="utf-8"), name, shown(entry)), encoding="utf-8")
+        text = shown(entry) + other_seeds(name, args.seeds)
+        page.write_text(inserted(page.read_text(encoding="utf-8"), name, text), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,12 +14,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import ais_speed
 import common
 import data_path
+import lecture
 import memory
 import quality
 import speed_dcgan
 import stacked_digits
 import startup
 import wgan_correlation
+from cardigan.apps.lab.findings import Findings, Row
 from cardigan.objectives import OBJECTIVES
 from cardigan.training.randomness import seed_everything
 
@@ -233,3 +235,19 @@ def test_an_experiment_runs_what_is_missing_only(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "quality.jsonl").read_text().splitlines()]
     assert [row["label"] for row in rows] == ["autoencoder"]
     assert (tmp_path / "quality-digits.md").is_file()
+
+
+def test_lecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Row("  a number", 1.0, 1.5, 1.0)
+    monkeypatch.setattr("cardigan.apps.lab.notebook.experiment", lambda _: lambda seed, __: Findings((row,), f"{seed}"))
+    page = tmp_path / "lecture.md"
+    page.write_text("before\n<!-- duality -->\nold\n<!-- /duality -->\nafter\n", encoding="utf-8")
+    lecture.main(["--docs", str(tmp_path), "--only", "duality", "--seeds", "1"])
+    text = page.read_text(encoding="utf-8")
+    assert "old" not in text
+    assert "| &nbsp;&nbsp;a number | 1 | 1.5 | -5.0e-01 |" in text
+    assert "Verdict: 0." in text
+    assert "With seed 1: 1." in text
+    assert (tmp_path / "lecture" / "duality.json").is_file()
+    with pytest.raises(ValueError, match="marks the place of modes 0 times"):
+        lecture.main(["--docs", str(tmp_path), "--only", "modes", "--seeds"])

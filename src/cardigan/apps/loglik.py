@@ -1,4 +1,4 @@
-"""log p(x) of test images under a trained decoder, between two bounds (Wu, Burda, Salakhutdinov & Grosse 2017).
+"""log p(x) of test images under a trained decoder, bounded from below (Wu, Burda, Salakhutdinov & Grosse 2017).
 
 A VAE has its own p(x|z). Any other generator is given N(x; G(z), σ² I), with the σ that suits other test images best.
 What is reported is the bound from below, by annealed importance sampling. How far it may be off is told by images

@@ -32,7 +32,7 @@ def run(
     else:
         entries = [play(experiment, out, seed, typer.echo)]
         typer.echo("\n".join(entries[0].findings.lines()))
-        for path in entries[0].pictures.values():
+        for path in entries[0].pictures:
             typer.echo(f"picture: {path}")
     if not all(entry.findings.holds for entry in entries):
         raise typer.Exit(1)

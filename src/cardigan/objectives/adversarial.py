@@ -151,7 +151,11 @@ def relativistic_discriminator(real: PairedScores, fake: PairedScores) -> Scalar
 
 
 def relativistic_generator(real: PairedScores, fake: PairedScores) -> Scalar:
-    """E sp(s(real) − s(fake)) over pairs: the discriminator's loss with the roles exchanged (non-saturating)."""
+    """E sp(s(real) − s(fake)) over pairs: the discriminator's loss with the roles exchanged (non-saturating).
+
+    It is the discriminator's loss plus E_p s − E_q s, for sp(t) = t + sp(−t). At the optimal, frozen discriminator its
+    gradient is therefore that of KL(q‖p) − JSD(p⊗q ‖ q⊗p).
+    """
     return F.softplus(_margin(real, fake)).mean()
 
 
@@ -256,7 +260,7 @@ _PLAIN = (
         "relativistic",
         relativistic_discriminator,
         _of_pairs(relativistic_generator),
-        "no closed form; the discriminator measures JSD(p⊗q ‖ q⊗p) over pairs",
+        "KL(q‖p) − JSD(p⊗q ‖ q⊗p), by its gradient at the frozen discriminator, which measures the latter over pairs",
         paired=True,
     ),
     Objective(

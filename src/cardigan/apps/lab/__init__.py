@@ -22,7 +22,7 @@ EXPERIMENTS = MappingProxyType(
         "duality": "critics against the exact Earth-Mover distance",
         "dynamics": "the Dirac-GAN: which ways of play reach the equilibrium",
         "modes": "ring and grid of Gaussians: which games find every mode",
-        "density": "log p(x) of decoders and generators, between two bounds",
+        "density": "log p(x) of decoders and generators by annealing, beside a known one",
     }
 )
 """What each shows, in the lecture's order."""

@@ -1,7 +1,8 @@
-"""Density estimation with models that have none to give: log p(x) of decoders, between two bounds.
+"""Density estimation with models that have none to give: log p(x) of decoders by annealed importance sampling.
 
 First on a linear-Gaussian model, whose log p(x) and posterior are known; then on a VAE and on a GAN's generator trained
-on digits, the latter with Gaussian noise on its pixels (Wu, Burda, Salakhutdinov & Grosse 2017).
+on digits, the latter with Gaussian noise on its pixels (Wu, Burda, Salakhutdinov & Grosse 2017). Test images are bounded
+from below only; how far that may be off is told by images simulated from the model, which are bounded from both sides.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ def run(seed: int, note: Callable[[str], None]) -> Findings:
         rows += rows_of(TRAINED[name], seed)
     return Findings(
         tuple(rows),
-        "annealing closes on the exact log p(x) from both sides where kernels and draws from the prior are nats away, "
-        "and so gives even a generator a likelihood",
+        "annealing closes on the known log p(x) from both sides where kernels and draws from the prior are nats away, and "
+        "so bounds that of a VAE and of a generator",
         figures={"bounds": draw(known, sandwiches, drawn)},
     )
 
@@ -107,9 +108,9 @@ def importance_rows(known: Known, drawn: dict[int, tuple[float, float]], seed: i
     average = sum(from_posterior(known, 1, seed + repeat) for repeat in range(200)) / 200
     return [
         Row("ELBO of the best independent q", average, known.exact - gap, 0.02),
-        Row("  with 5 importance samples (IWAE)", drawn[5][0], known.exact, 0.02, "<="),
+        Row("  with 5 importance samples (IWAE)", drawn[5][0], known.exact - gap, 0.02, ">="),
         Row("  with 500", drawn[500][0], known.exact, 0.02),
-        Row("5000 draws from the prior", drawn[5000][1], known.exact),
+        Row("5000 draws from the prior, a nat off or more", drawn[5000][1], known.exact - 1, 0.0, "<="),
     ]
 
 
@@ -143,7 +144,7 @@ def kernel_rows(known: Known, seed: int) -> list[Row]:
     for count in KERNELS:
         samples, _ = known.model.simulate(count, generator(seed, "kernels", count))
         best = max(float(kernels(known.examples, samples, float(width))) for width in WIDTHS)
-        rows.append(Row(f"kernels on {count:,} samples, best width", best, known.exact))
+        rows.append(Row(f"kernels on {count:,} samples, a nat off or more", best, known.exact - 1, 0.0, "<="))
     return rows
 
 
@@ -158,7 +159,7 @@ def kernels(examples: Tensor, samples: Tensor, width: float) -> Tensor:
 
 
 def vae_rows(images: int, seed: int) -> list[Row]:
-    """Three bounds of the same binary images, each tighter than the one before."""
+    """Three bounds of the same binary images, the last two nearly tight."""
     model, test = trained("vae", images, seed)
     game, shown = model.game, binary(test, seed)
     assert isinstance(game, VAE)
@@ -166,26 +167,26 @@ def vae_rows(images: int, seed: int) -> list[Row]:
     seed_everything(seed, "bounds")
     elbo = torch.stack([image_scores(model, pixels)["elbo"] for _ in range(100)]).mean().item()
     tight = torch.stack([tight_bound(game, pixels) for _ in range(20)]).mean().item()
-    found = annealed(model, shown, seed)
+    found = by_annealing(model, shown, seed)
     return [
         Row(f"VAE on digits: ELBO of {IMAGES} test images", elbo),
         Row("  50 importance samples", tight, elbo, 0.05, ">="),
-        Row("  annealed from below", found.value, tight, 0.25),
-        Row("  its gap between both bounds", float(found.protocol["bdmc gap"]), 0.5, 0.0, "<="),
+        Row("  annealed from below", found.value, tight, 0.25, ">="),
+        Row("  gap between the bounds of simulated images", float(found.protocol["bdmc gap"]), 0.5, 0.0, "<="),
     ]
 
 
 def gan_rows(images: int, seed: int) -> list[Row]:
     """A generator with Gaussian noise, of the σ that suits other test images best."""
-    found = annealed(*trained("default", images, seed), seed)
+    found = by_annealing(*trained("default", images, seed), seed)
     sigma = float(found.protocol["sigma"])
     return [
         Row(f"GAN on digits, noise of {sigma:.2g}: annealed, {IMAGES} test images", found.value),
-        Row("  its gap between both bounds", float(found.protocol["bdmc gap"])),
+        Row("  gap between the bounds of simulated images", float(found.protocol["bdmc gap"]), 1.0, 0.0, "<="),
     ]
 
 
-def annealed(model: Model, test: Dataset, seed: int) -> Result:
+def by_annealing(model: Model, test: Dataset, seed: int) -> Result:
     effort = {"images": IMAGES, "steps": TRAINED_STEPS, "chains": TRAINED_CHAINS}
     return log_likelihood(model, test, **effort, seed=seed).results[0]
 

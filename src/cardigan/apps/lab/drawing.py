@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,15 +20,16 @@ DPI = 110
 
 
 def require_drawing() -> None:
-    """Refuse before any work is done where nothing could be drawn.
+    """Refuse before any work is done where nothing could be drawn, or no transport solved.
 
     Raises:
-        RunError: without the plotting library.
+        RunError: without the libraries for it.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise RunError("the lab draws with matplotlib: pip install 'cardigan[lab]'") from error
+    for library in ("matplotlib", "ot"):
+        try:
+            import_module(library)
+        except ImportError as error:
+            raise RunError("the lab draws with matplotlib and checks with POT: pip install 'cardigan[lab]'") from error
 
 
 def panels(count: int, rows: int = 1, width: float = 4.6, height: float = 3.4) -> tuple[Figure, list[Axes]]:

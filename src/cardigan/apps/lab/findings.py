@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
@@ -94,8 +94,13 @@ class Findings:
 
     def to_dict(self) -> dict[str, Any]:
         """All but the pictures, as JSON can hold it."""
-        rows = [{"what": r.what, "measured": r.measured, "exact": r.exact, "holds": r.holds} for r in self.rows]
+        rows = [{key: plain(value) for key, value in {**asdict(row), "holds": row.holds}.items()} for row in self.rows]
         return {"verdict": self.verdict, "holds": self.holds, "rows": rows, "notes": list(self.notes)}
+
+
+def plain(value: Any) -> Any:
+    """What JSON has no number for, as a string."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def number(value: float) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,13 +29,13 @@ class Entry:
 
     Attributes:
         seconds: it took.
-        pictures: files, by what they show.
+        pictures: files.
     """
 
     name: str
     findings: Findings
     seconds: float
-    pictures: dict[str, Path]
+    pictures: list[Path]
 
 
 def play(name: str, out: Path, seed: int = 0, note: Callable[[str], None] = print) -> Entry:
@@ -47,12 +48,11 @@ def play(name: str, out: Path, seed: int = 0, note: Callable[[str], None] = prin
     if name not in EXPERIMENTS:
         raise RecipeError(f"there is no experiment {name!r}: choose from {', '.join(EXPERIMENTS)}, or all")
     require_drawing()
-    if out.exists() and not out.is_dir():
-        raise RunError(f"cannot write into {out}: it is a file; name a folder")
+    make_folder(out)
     began = time.perf_counter()
     with one_thread():
         findings = experiment(name)(seed, note)
-    return Entry(name, findings, time.perf_counter() - began, write(name, findings, out))
+    return Entry(name, findings, time.perf_counter() - began, write(name, findings, out, seed))
 
 
 def play_all(out: Path, seed: int = 0, note: Callable[[str], None] = print) -> list[Entry]:
@@ -66,28 +66,32 @@ def play_all(out: Path, seed: int = 0, note: Callable[[str], None] = print) -> l
     return entries
 
 
-def write(name: str, findings: Findings, out: Path) -> dict[str, Path]:
-    """PNG, GIF and JSON files of an experiment, named after it."""
-    out.mkdir(parents=True, exist_ok=True)
-    pictures = {}
-    for part, figure in findings.figures.items():
-        pictures[part] = out / f"{name}-{part}.png"
-        write_atomically(
-            pictures[part], lambda path, figure=figure: figure.savefig(path, dpi=DPI, format="png", bbox_inches="tight")
-        )
-    for part, frames in findings.movies.items():
-        pictures[part] = out / f"{name}-{part}.gif"
-        first, rest = frames[0], frames[1:]
+def make_folder(out: Path) -> None:
+    """Refuse a place that cannot be written to before any work is done.
+
+    Raises:
+        RunError: where it is a file, or cannot be made.
+    """
+    if out.exists() and not out.is_dir():
+        raise RunError(f"cannot write into {out}: it is a file; name a folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write into {out}: {error.strerror}; choose another --out") from error
+
+
+def write(name: str, findings: Findings, out: Path, seed: int) -> list[Path]:
+    """PNG, GIF and JSON files of an experiment, named after it; the pictures are returned."""
+    figures = {out / f"{name}-{part}.png": figure for part, figure in findings.figures.items()}
+    movies = {out / f"{name}-{part}.gif": frames for part, frames in findings.movies.items()}
+    for path, figure in figures.items():
+        write_atomically(path, partial(figure.savefig, dpi=DPI, format="png", bbox_inches="tight"))
+    for path, (first, *rest) in movies.items():
         timing = {"duration": int(1000 * FRAME_SECONDS), "loop": 0}
-        write_atomically(
-            pictures[part],
-            lambda path, first=first, rest=rest, timing=timing: first.save(
-                path, "GIF", save_all=True, append_images=rest, **timing
-            ),
-        )
-    text = json.dumps({"experiment": name, **findings.to_dict()}, indent=2, ensure_ascii=False)
+        write_atomically(path, partial(first.save, format="GIF", save_all=True, append_images=rest, **timing))
+    text = json.dumps({"experiment": name, "seed": seed, **findings.to_dict()}, indent=2, ensure_ascii=False)
     write_atomically(out / f"{name}.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
-    return pictures
+    return [*figures, *movies]
 
 
 @contextmanager
@@ -120,8 +124,8 @@ def section(entry: Entry) -> str:
     findings = entry.findings
     verdict = f'<p class="verdict {"healthy" * findings.holds}">{html.escape(findings.verdict)}</p>'
     pictures = "".join(
-        f'<figure><img style="image-rendering:auto" alt="{html.escape(part)}" src="{path.name}"></figure>'
-        for part, path in entry.pictures.items()
+        f'<figure><img style="image-rendering:auto" alt="{path.stem}" src="{path.name}"></figure>'
+        for path in entry.pictures
     )
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in findings.notes)
     heading = f"<h2>{entry.name}</h2><p>{html.escape(EXPERIMENTS[entry.name])}</p>"
