@@ -8,12 +8,13 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+import cardigan
 from cardigan.apps.evaluate import divided, evaluate, evaluate_model
 from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.neighbours import nearest_panel
 from cardigan.apps.report import write_report
 from cardigan.apps.scores import SCORES, image_scores, reconstruction_results, spread
-from cardigan.data import Splits
+from cardigan.data import Dataset, Splits
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation import Evaluation
 from cardigan.games.vae import VAE
@@ -140,9 +141,11 @@ def test_copies_are_looked_for_among_what_was_learnt_only(tmp_path: Path, cache:
     assert any("copying was not looked for" in note for note in other.notes)
 
 
-def test_classes_are_asked_for_as_often_as_they_occur(tmp_path: Path):
-    model, _ = small_model(tmp_path, "gan")
-    source = ModelSource(model, seed=3, frequencies=torch.tensor([0.9, 0.1]).double())
+def test_classes_are_asked_for_as_often_as_in_training(tmp_path: Path, cache: Path):
+    model, splits = small_model(tmp_path, "gan")
+    assert model.config.frequencies == (0.5, 0.5)
+    model.config = model.config.model_copy(update={"frequencies": (0.9, 0.1)})
+    source = ModelSource(model, seed=3)
     labels = source.labels(0, 2000)
     assert labels is not None
     assert sum(labels) / 2000 == pytest.approx(0.1, abs=0.03)
@@ -150,10 +153,57 @@ def test_classes_are_asked_for_as_often_as_they_occur(tmp_path: Path):
     assert source.labels(5, 0) == []
     expected = model.sample(3, seed=3, start=70, labels=labels[70:73])
     assert torch.equal(source.images(70, 3), expected)
-    assert "as often as among the reals" in source.name
-    in_turn = ModelSource(model, seed=3)
-    assert in_turn.labels(0, 5) is None
-    assert torch.equal(in_turn.images(0, 4), model.sample(4, seed=3))
+    assert "as often as in training" in source.name
+    others = Splits(*(Other(split) for split in (splits.train, splits.test)))
+    found = evaluate_model(model, others, metrics=["fd"], features="random")  # type: ignore[arg-type]
+    assert "as often as in training" in found.results[0].protocol["generated"]["name"], "whatever the data's classes"
+    plain, _ = small_model(tmp_path / "plain", "gan", game={"conditional": False})
+    assert ModelSource(plain).labels(0, 5) is None
+
+
+class Other:
+    """The same images with classes of other names."""
+
+    def __init__(self, split: Dataset) -> None:
+        self.split_, self.spec = split, split.spec.model_copy(update={"classes": ("x", "y", "z")})
+
+    def __len__(self) -> int:
+        return len(self.split_)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.split_, name)
+
+
+def test_another_split_than_the_run_was_trained_on_is_noted(tmp_path: Path, cache: Path):
+    draw_folder(tmp_path / "data", 200, 5)
+    small = {name: {"name": "mlp", "widths": [8]} for name in ("generator", "discriminator")}
+    settings = {"game": small, "batch": 16, "log": {"evaluations": 0}}
+    cardigan.train(tmp_path / "data", out=tmp_path / "run", images=32, settings=settings, evaluate=False)
+    own = evaluate(tmp_path / "run", metrics=["fd"])
+    other = evaluate(tmp_path / "run", metrics=["fd"], settings=["data.held_out=0.5"])
+    assert not any("by heart" in note for note in own.notes)
+    assert any("by heart" in note for note in other.notes)
+
+
+def test_what_was_guessed_of_the_images_is_told(tmp_path: Path, cache: Path):
+    array = np.random.default_rng(0).integers(0, 2, (60, 8, 8))
+    np.save(tmp_path / "bits.npy", array)
+    draw_folder(tmp_path / "real", 60, 1)
+    found = evaluate(tmp_path / "bits.npy", tmp_path / "real", metrics=["fd"], device="cpu")
+    assert any("bits.npy: whole numbers taken to lie in" in note for note in found.notes)
+
+
+def test_shapes_that_no_setting_brings_together(tmp_path: Path):
+    for name, channels in (("two", 2), ("five", 5)):
+        np.save(
+            tmp_path / f"{name}.npy",
+            np.zeros((30, channels, 8, 8), np.uint8) + np.arange(30, dtype=np.uint8)[:, None, None, None],
+        )
+    with pytest.raises(DataError, match="compare with others"):
+        evaluate(tmp_path / "two.npy", tmp_path / "five.npy", device="cpu")
+    draw_folder(tmp_path / "grey", 30, 0)
+    with pytest.raises(DataError, match="compare with others"):
+        evaluate(tmp_path / "grey", "ring", device="cpu")
 
 
 def test_the_digest_of_a_model_is_that_of_its_weights(tmp_path: Path):

@@ -21,7 +21,7 @@ def levels(channels: int, bits: int, side: int = 8, count: int = 24) -> torch.Te
     return torch.randint(0, top + 1, (count, channels, side, side), generator=stream) * (2 / top) - 1
 
 
-@pytest.mark.parametrize(("channels", "bits"), [(1, 8), (3, 8), (4, 8), (1, 16)])
+@pytest.mark.parametrize(("channels", "bits"), [(1, 8), (3, 8), (4, 8), (1, 16), (3, 16), (4, 16)])
 def test_written_samples_are_read_back_exactly(channels: int, bits: int, tmp_path: Path, cache: Path):
     images = levels(channels, bits)
     spec = DataSpec(channels=channels, height=8, width=8, bits=16 if bits == 16 else 8)

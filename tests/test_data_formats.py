@@ -436,3 +436,12 @@ def test_inspection_of_built_ins() -> None:
     assert inspect_data("ring").lines()[-1] == "ready to train on"
     with pytest.raises(DataError, match="did you mean digits"):
         inspect_data("digit")
+
+
+def test_pictures_with_the_names_of_idx_files_are_pictures(tmp_path: Path, cache: Path):
+    for index in range(12):
+        Image.fromarray(np.full((4, 4), 20 * index, np.uint8)).save(tmp_path / f"train-images-idx3-ubyte_{index}.png")
+    found = inspect_data(tmp_path)
+    assert sum(found.splits.values()) == 12
+    assert not found.ignored
+    assert not found.notes

@@ -222,7 +222,7 @@ def test_a_test_split_twice_as_large_gives_both_sides(digits: tuple[Held, Held],
 def test_a_pool_says_what_is_in_it(digits: tuple[Held, Held]):
     train, test = digits
     few = Held(test.data[:8], None, "test")
-    found = evaluate(Endless(train), few, train=train, metrics=["fd"], features="random", samples=300)
+    found = evaluate(Endless(train), few, train=train, seen=train, metrics=["fd"], features="random", samples=300)
     entry = found.results[0].protocol["reference"]
     assert (entry["split"], entry["digest"], entry["count"]) == ("test + train", "test-8 + train-1437", 300)
     assert any("holds training images" in note for note in found.notes)
@@ -383,3 +383,11 @@ def test_every_metric_is_documented_by_name():
         "fd", "fd-infinity", "kid", "precision", "recall", "density", "coverage", "modes", "reverse-kl",
         "high-quality", "emd", "swd", "ms-ssim", "c_t", "auth",
     }  # fmt: skip
+
+
+def test_a_pool_that_the_classifier_has_seen_says_so(digits: tuple[Held, Held], folder: Path):
+    train, test = digits
+    few = Held(test.data[:8], test.targets[:8], "test")
+    few.spec = test.spec
+    found = evaluate(Endless(train), few, train=train, metrics=["fd"], samples=300, cache=folder)
+    assert "most of both seen by the classifier" in found.results[0].protocol["reference"]["drawn"]

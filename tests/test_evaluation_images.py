@@ -249,3 +249,15 @@ def test_exact_emd_of_a_shift_and_a_permutation():
     other = np.linspace(0, 1, 50)
     lines = [torch.from_numpy(np.stack([np.full(50, a), other], 1)) for a in (0.0, 0.3)]
     assert exact_emd(*lines) == pytest.approx(0.3, abs=1e-12)
+
+
+def test_the_floor_of_reverse_kl_does_not_depend_on_what_the_model_made():
+    _, centres = ring(10, 0)
+    nowhere = modes.point_modes(torch.full((500, 2), 9.0).double(), centres, 0.01)
+    somewhere = modes.point_modes(ring(500, 1)[0], centres, 0.01)
+    assert nowhere.reverse_kl == math.inf
+    assert nowhere.reverse_kl_floor == somewhere.reverse_kl_floor == pytest.approx(7 / 1000, rel=0.02)
+
+
+def test_patches_are_named_by_their_size():
+    assert [sliced.patch_size(*side) for side in ((64, 64), (5, 6), (9, 5))] == ["7x7", "5x6", "7x5"]

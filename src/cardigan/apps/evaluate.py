@@ -12,7 +12,7 @@ import torch
 from cardigan.apps.files import read, reading_options
 from cardigan.apps.loglik import METRIC as LOGLIK
 from cardigan.apps.loglik import log_likelihood
-from cardigan.apps.model import Model, ModelSource, class_frequencies, load
+from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.scores import SCORES, reconstruction_results
 from cardigan.data import DataOptions, Splits
 from cardigan.errors import DataError, RecipeError
@@ -24,6 +24,9 @@ from cardigan.training.run import RunFolder
 
 # A tenth is kept back from a training. Where nothing is trained, one half is compared with and one gives the floor.
 HALVED = DataOptions(held_out=0.5)
+OTHER_SPLIT = (
+    "not the images, or not the split of them, that the run was trained on: it may know its test images by heart"
+)
 RESIZING = "Lanczos, antialiased, by Pillow, on the stored levels"
 
 
@@ -78,11 +81,14 @@ def evaluate(
         options = reading_options(settings)
         made, reals = read(judged, options), read(data, reading_options(settings, HALVED))
         refuse_other_shape(str(judged), made.train.spec.shape, str(data), reals.train.spec.shape)
-        device = str(choose_device(device))
-        return with_reading(compare_pictures(made, reals, device=device, **how), options)
+        found = compare_pictures(made, reals, device=str(choose_device(device)), **how)
+        return with_reading(found, options, {str(judged): made, str(data): reals})
     splits = read(real, options)
     refuse_other_shape("the model's samples", model.spec.shape, str(real), splits.train.spec.shape)
-    return with_reading(evaluate_model(model, splits, **how, **effort), options)
+    found = evaluate_model(model, splits, **how, **effort)
+    if data is None and splits.train.digest != model.config.digest:
+        found = replace(found, notes=(*found.notes, OTHER_SPLIT))
+    return with_reading(found, options, {str(real): splits})
 
 
 def compare_pictures(made: Splits, real: Splits, *, seed: int = 0, **how: Any) -> Evaluation:
@@ -119,7 +125,7 @@ def evaluate_model(
     if of_samples is None or of_samples:
         model.generative()
         judgement = judge(
-            ModelSource(model, seed, class_frequencies(splits.train)),
+            ModelSource(model, seed),
             splits.test,
             train=splits.train,
             seen=splits.train if splits.train.digest == model.config.digest else None,
@@ -166,19 +172,24 @@ def refuse_of_pictures(judged: str | Path, metrics: Sequence[str] | None) -> Non
 
 
 def refuse_other_shape(made: str, shape: tuple[int, ...], real: str, wanted: tuple[int, ...]) -> None:
-    """Say which settings bring two sets of pictures to one shape."""
+    """Say which settings bring two sets of pictures to one shape, where any do."""
     if shape == wanted:
         return
     mine, theirs = ("x".join(map(str, each)) for each in (shape, wanted))
-    (channels, height, width), size = shape, ""
+    (channels, height, width), settings = shape, ""
     if shape[1:] != wanted[1:]:
-        size = f" --set data.size={height if height == width else f'[{height},{width}]'}"
-    colour = f" --set data.channels={channels}" if shape[0] != wanted[0] else ""
-    raise DataError(f"{made} are {mine} and those of {real} {theirs}: bring them to one shape with{size}{colour}")
+        settings += f" --set data.size={height if height == width else f'[{height},{width}]'}"
+    if shape[0] != wanted[0]:
+        settings += f" --set data.channels={channels}"
+    convertible = {shape[0], wanted[0]} <= {1, 3, 4} and 1 not in (*shape[1:], *wanted[1:])
+    advice = f"bring them to one shape with{settings}" if convertible else "compare with others"
+    raise DataError(f"{made} are {mine} and those of {real} {theirs}: {advice}")
 
 
-def with_reading(evaluation: Evaluation, options: DataOptions) -> Evaluation:
-    """The evaluation whose protocols say how images were resized or converted before anything was measured."""
+def with_reading(evaluation: Evaluation, options: DataOptions, sources: dict[str, Splits]) -> Evaluation:
+    """The evaluation with what there is to know of its images: what was left out, guessed, resized or converted."""
+    read = tuple(f"{name}: {note}" for name, splits in sources.items() for note in splits.notes)
+    evaluation = replace(evaluation, notes=(*evaluation.notes, *read))
     if options.size is None and options.channels is None:
         return evaluation
     how = {"resized": {**options.model_dump(mode="json", include={"size", "channels", "fit"}), "filter": RESIZING}}

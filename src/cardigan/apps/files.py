@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from cardigan.apps.model import Model
-from cardigan.data import DataOptions, Dataset, Splits, open_data
+from cardigan.data import DataOptions, Dataset, Splits, open_data, png16
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation import psnr
@@ -81,7 +81,7 @@ def write_text(path: Path, text: str) -> None:
 def write_examples(examples: Tensor, spec: DataSpec, out: Path) -> Path:
     """One grid where `out` is a .png, one array where it is a .npy, else a new folder of single files.
 
-    Single files keep the data's bits and channels: 16-bit grey as 16-bit PNG; what PNG cannot hold, and points, as NPY.
+    Single files are PNG with the data's bits and channels; points, and pictures of other than 1, 3 or 4 channels, are NPY.
 
     Raises:
         RunError: where `out` cannot be written.
@@ -102,11 +102,14 @@ def write_examples(examples: Tensor, spec: DataSpec, out: Path) -> Path:
 
 def write_example(example: Tensor, spec: DataSpec, stem: Path) -> None:
     """One example at `stem` plus .png, or .npy."""
-    if spec.kind == "points" or spec.channels not in (1, 3, 4) or (spec.bits == 16 and spec.channels != 1):
+    if spec.kind == "points" or spec.channels not in (1, 3, 4):
         np.save(f"{stem}.npy", example.numpy())
     elif spec.bits == 16:
-        levels = example[0].add(1.0).mul(32767.5).round().clamp(0, 65535)
-        Image.fromarray(levels.numpy().astype(np.uint16)).save(f"{stem}.png")
+        levels = example.add(1.0).mul(32767.5).round().clamp(0, 65535).numpy().astype(np.uint16)
+        if spec.channels == 1:
+            Image.fromarray(levels[0]).save(f"{stem}.png")
+        else:
+            stem.with_name(f"{stem.name}.png").write_bytes(png16.write(levels.transpose(1, 2, 0)))
     else:
         to_picture(example).save(f"{stem}.png")
 
@@ -164,11 +167,11 @@ def read(source: str | Path, options: DataOptions) -> Splits:
 # ---- reconstruction --------------------------------------------------------------------------------------------------
 
 
-def reconstruct_files(model: Model, source: str, out: Path) -> tuple[int, float]:
+def reconstruct_files(model: Model, source: str, out: Path) -> tuple[int, float, tuple[str, ...]]:
     """Write the reconstruction of every image of a source, and a before/after grid of the first.
 
     Returns:
-        How many, and their mean PSNR in dB.
+        How many, their mean PSNR in dB, and what there is to know of the source.
 
     Raises:
         DataError: where the images cannot be read or have another shape than the model's.
@@ -191,7 +194,7 @@ def reconstruct_files(model: Model, source: str, out: Path) -> tuple[int, float]
                     write_example(example, model.spec, draft / stem)
                 values.append(psnr(rebuilt, images))
     every = torch.cat(values)
-    return len(every), every.mean().item()
+    return len(every), every.mean().item(), splits.notes
 
 
 def open_as(source: str, spec: DataSpec) -> Splits:

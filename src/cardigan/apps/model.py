@@ -9,11 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cardigan.data import Dataset
 from cardigan.data.spec import DataSpec
 from cardigan.errors import RecipeError, RunError
 from cardigan.evaluation.features import weights_digest
-from cardigan.evaluation.modes import frequencies
 from cardigan.games import Encoding, Game, Generative
 from cardigan.training.device import choose_device
 from cardigan.training.model import ModelConfig, read_model
@@ -165,16 +163,16 @@ def load(run: str | Path, device: str = "auto") -> Model:
 class ModelSource:
     """A model's samples as a source of images to be judged.
 
-    Args:
-        frequencies: float64 (classes,), how often a class-conditional model is asked for each class; in turn by default.
+    A class-conditional model is asked for each class as often as it occurs among its training images.
     """
 
     size = None
 
-    def __init__(self, model: Model, seed: int = 0, frequencies: Tensor | None = None) -> None:
+    def __init__(self, model: Model, seed: int = 0) -> None:
         self.model, self.seed = model, seed
-        self.frequencies = frequencies if model.generative().conditional else None
-        law = ", classes as often as among the reals" if self.frequencies is not None else ""
+        known = model.config.frequencies if model.generative().conditional else ()
+        self.frequencies = torch.tensor(known, dtype=torch.float64)
+        law = ", classes as often as in training" if len(known) else ""
         self.name = f"{model.config.recipe} after {model.config.images:,} images, seed {seed}{law}"
 
     @property
@@ -191,16 +189,10 @@ class ModelSource:
 
     def labels(self, start: int, count: int) -> list[int] | None:
         """Classes of the examples start .. start + count - 1, drawn independently, in blocks as the latents are."""
-        if self.frequencies is None:
+        if not len(self.frequencies):
             return None
         first = start // CHUNK
         blocks = range(first, -(-(start + count) // CHUNK))
         drawn = [self.frequencies.multinomial(CHUNK, True, generator=generator(self.seed, "class", b)) for b in blocks]
         offset = start - first * CHUNK
         return torch.cat(drawn)[offset : offset + count].tolist() if drawn else []
-
-
-def class_frequencies(split: Dataset) -> Tensor | None:
-    """Relative frequencies of the classes, float64 (classes,); None without classes."""
-    labels = split.labels(torch.arange(len(split)))
-    return None if labels is None else frequencies(labels, len(split.spec.classes))

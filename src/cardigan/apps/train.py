@@ -12,7 +12,7 @@ from PIL import Image
 
 from cardigan.apps.evaluate import evaluate_model
 from cardigan.apps.files import read
-from cardigan.apps.model import Model, ModelSource, class_frequencies, load
+from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.neighbours import nearest_panel
 from cardigan.apps.report import write_report
 from cardigan.data import Splits
@@ -255,5 +255,4 @@ def selection_score(trainer: Trainer) -> tuple[str, Score] | None:
     features = choose_features(wanted, trainer.record.spec, classifier, device)[0]
     score = FrechetScore(train_split, features, log.evaluation_samples)
     model = Model(trainer.model_config(), game, str(device))
-    frequencies = class_frequencies(train_split)
-    return score.name, lambda: score(ModelSource(model, frequencies=frequencies))
+    return score.name, lambda: score(ModelSource(model))

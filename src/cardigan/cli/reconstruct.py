@@ -25,5 +25,7 @@ def run(
     from cardigan.apps.model import load
 
     check_place(out, folder=True)
-    count, psnr = reconstruct_files(load(model, device), images, out)
+    count, psnr, notes = reconstruct_files(load(model, device), images, out)
+    for note in notes:
+        typer.echo(f"note: {note}")
     typer.echo(f"{count} reconstructions in {out}; mean PSNR {psnr:.2f} dB")

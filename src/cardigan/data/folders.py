@@ -193,7 +193,7 @@ def cifar10_batches(members: list[Member]) -> dict[str, Callable[[], bytes]]:
 
 
 def looks_like_idx(path: Path) -> bool:
-    return "idx" in path.name or "ubyte" in path.name
+    return path.suffix.lower() not in SUFFIXES and ("idx" in path.name or "ubyte" in path.name)
 
 
 def labels_beside(path: Path) -> Path | None:

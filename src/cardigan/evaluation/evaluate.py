@@ -119,15 +119,20 @@ def _protocol(generated: ImageSource, reference: Dataset, reals: Reals, drawn: s
 
 def _drawn(reals: Reals, extractors: Sequence[Features], train: Dataset | None) -> str:
     """Where the reals come from, and whether the features had seen those of the floor."""
-    fitted = extractors[0].name == "classifier" and train is not None and reals.floor_split == train.split
-    return reals.description + (", training images that the classifier has seen" if fitted else "")
+    if extractors[0].name != "classifier" or train is None:
+        return reals.description
+    if train in reals.splits:
+        return f"{reals.description}, most of both seen by the classifier in its training"
+    return reals.description + (
+        ", training images that the classifier has seen" if reals.floor_split == train.split else ""
+    )
 
 
 def _notes(samples: int | None, reals: Reals, bench: Bench) -> list[str]:
     main = bench.features[0]
     needed = SAMPLES_PER_DIMENSION * main.dimensions
     notes = [f"reference: {reals.count} images, {_drawn(reals, bench.features, bench.train)}"]
-    if len(reals.splits) > 1:
+    if len(reals.splits) > 1 and bench.seen is not None:
         notes.append("the reference holds training images: a model that copies them scores as well as reality")
     if samples is not None and samples > reals.count:
         notes.append(f"{samples} samples were asked for, {reals.count} could be compared at equal count")

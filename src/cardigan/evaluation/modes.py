@@ -52,9 +52,8 @@ class Modes:
 
     @property
     def reverse_kl_floor(self) -> float:
-        """What a perfect sampler scores in expectation with as many samples in modes: exact, about (K-1)/2n."""
-        inside = int(self.counts.sum())
-        return expected_reverse_kl(self.probabilities, inside) if inside else float("inf")
+        """What a perfect sampler scores in expectation with as many samples: exact, about (K-1)/2n."""
+        return expected_reverse_kl(self.probabilities, self.drawn)
 
     def recovered_interval(self) -> tuple[float, float]:
         """95 % interval of the recovered modes: a mode with c samples stays empty with probability e^-c next time."""

@@ -41,6 +41,11 @@ def sliced_wasserstein(
     return total / directions
 
 
+def patch_size(height: int, width: int) -> str:
+    """7x7, or the whole of a smaller side."""
+    return f"{min(PATCH, height)}x{min(PATCH, width)}"
+
+
 def levels(height: int, width: int) -> int:
     """Pyramid levels for an image: halved as long as the smaller side stays at 16 or more; at least one."""
     side, count = min(height, width), 1

@@ -26,6 +26,7 @@ class ModelConfig(Config):
 
     Attributes:
         data, digest: where the training images lay, and their identity.
+        frequencies: of the classes among them; empty without classes.
     """
 
     format: Literal[2] = FORMAT
@@ -33,6 +34,7 @@ class ModelConfig(Config):
     recipe: str
     data: str
     digest: str
+    frequencies: tuple[float, ...] = ()
     spec: DataSpec
     game: GameConfig
     images: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -255,11 +256,21 @@ class Trainer:
             recipe=self.recipe.recipe,
             data=self.record.data,
             digest=self.record.digest,
+            frequencies=self.frequencies,
             spec=self.record.spec,
             game=self.recipe.game,
             images=self.images,
             averaged=self.recipe.average.half_life > 0,
         )
+
+    @cached_property
+    def frequencies(self) -> tuple[float, ...]:
+        """How often each class occurs among the training images; empty without classes."""
+        train = self.splits.train
+        labels = train.labels(torch.arange(len(train)))
+        if labels is None:
+            return ()
+        return tuple((torch.bincount(labels, minlength=len(train.spec.classes)).double() / len(labels)).tolist())
 
     def deploy(self) -> None:
         """Write the model folder, with the averaged weights."""

@@ -97,7 +97,7 @@ def sliced_distance(bench: Bench) -> Iterator[Result]:
         within(block_interval(value, blocks)),
         mean(held, real),
         "lower",
-        meaning="7x7 patches, x10³",
+        meaning=f"{sliced.patch_size(bench.test.spec.height, bench.test.spec.width)} patches, x10³",
         interval="four disjoint parts, Student's t",
         arithmetic="float32 patches, float64 means",
         levels=levels,
