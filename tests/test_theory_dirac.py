@@ -73,3 +73,12 @@ def test_what_converges_without_a_penalty(play: str) -> None:
     states = DiracGAN("wasserstein").trajectory((1.0, 0.5), 0.1, 2_000, play)
     assert radius(states[-1]) < 1e-3
     assert set(STEPS) == {"simultaneous", "alternating", "extragradient", "consensus"}
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 2.0])
+def test_consensus_contracts_by_its_weight(weight: float) -> None:
+    """Its Jacobian is J − w JᵀJ, of eigenvalues −w ± i for Wasserstein's J: a step of η scales by |1 + η(−w + i)|."""
+    states = DiracGAN("wasserstein").trajectory((1.0, 0.5), 0.1, 20, "consensus", consensus=weight)
+    factor = math.hypot(1 - 0.1 * weight, 0.1)
+    for before, after in itertools.pairwise(states):
+        assert radius(after) / radius(before) == pytest.approx(factor, rel=1e-6)

@@ -1,9 +1,11 @@
 """Divergences, transport and optimal scores against closed forms and published constants (nats)."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from cardigan.errors import TheoryError
 from cardigan.objectives.divergences import DIVERGENCES
@@ -11,6 +13,7 @@ from cardigan.theory import divergences as d
 from cardigan.theory.densities import (
     Gaussian,
     LineMixture,
+    Mixture,
     Normal,
     PointMasses,
     Uniform,
@@ -18,6 +21,7 @@ from cardigan.theory.densities import (
     grid,
     ring,
 )
+from cardigan.theory.quadrature import rule_for
 
 P = Normal(0, 1)
 PAIRS = [Normal(1, 1), Normal(2, 1), Normal(0, 2), Normal(1, 1.25)]
@@ -115,9 +119,141 @@ def test_supports_that_do_not_cover_each_other() -> None:
 
 @pytest.mark.parametrize("density", [ring(), ring(deviation=0.3), grid(), Gaussian([1, 0], [[2, 1], [1, 1]])])
 def test_densities_of_the_plane_add_up_to_one(density: d.Density) -> None:
-    from cardigan.theory.quadrature import rule_for
-
     assert rule_for(density).integral(lambda x: density.log_prob(x).exp()) == pytest.approx(1, abs=1e-6)
+
+
+def kl_of_spots_from_a_wide_normal(modes: int, squared_radius: float, deviation: float, variance: float) -> float:
+    """Of equal Gaussians that do not overlap, at this mean squared distance from the centre of N(0, variance I)."""
+    entropy = 1 + math.log(2 * math.pi * deviation**2) + math.log(modes)
+    return math.log(2 * math.pi * variance) + (squared_radius + 2 * deviation**2) / (2 * variance) - entropy
+
+
+def round_gaussian(variance: float, at: float = 0.0) -> Gaussian:
+    return Gaussian([at, 0], [[variance, 0], [0, variance]])
+
+
+@pytest.mark.parametrize(
+    ("density", "shape", "variance"),
+    [
+        (ring(), (8, 1.0, 0.01), 4.0),
+        (grid(), (25, 16.0, 0.05), 9.0),
+        (ring(8, 10, 0.01), (8, 100.0, 0.01), 50.0),
+        (ring(8, 100, 1e-5), (8, 1e4, 1e-5), 2.0),
+    ],
+)
+def test_narrow_modes_in_a_wide_plane(density: d.Density, shape: tuple[int, float, float], variance: float) -> None:
+    wide = round_gaussian(variance)
+    assert d.kl(density, wide) == pytest.approx(kl_of_spots_from_a_wide_normal(*shape, variance), rel=1e-9)
+    assert 0.65 < d.jensen_shannon(density, wide) <= math.log(2) + 1e-9
+
+
+def test_kinks_and_narrow_ridges_of_the_plane() -> None:
+    middle, shifted = round_gaussian(1), round_gaussian(1, at=1)
+    assert d.total_variation(middle, shifted) == pytest.approx(math.erf(1 / math.sqrt(8)), abs=1e-8)
+    ridge = Gaussian([0, 0], [[1, 1.999], [1.999, 4]])
+    assert d.kl(ridge, middle) == pytest.approx(d.gaussian_kl(ridge, middle), rel=1e-8)
+    assert d.pearson(ridge, middle) == math.inf
+    long = Gaussian([0, 0], [[1, 0.9999], [0.9999, 1]])
+    with pytest.raises(TheoryError, match="estimate it from samples"):
+        d.pearson(Mixture([long, shifted]), Mixture([middle, shifted]))
+
+
+class Needle(Normal):
+    """A normal distribution that says it were ten million times as wide."""
+
+    def landmarks(self) -> Tensor:
+        return torch.tensor([[-1e8], [1.1e8]], dtype=torch.float64)
+
+
+def test_mass_that_quadrature_does_not_find_is_refused() -> None:
+    with pytest.raises(TheoryError, match="finds a mass of 0 in Needle, not 1: give it landmarks"):
+        d.kl(Needle(), Uniform(-1e8, 1.1e8))
+
+
+def test_an_integrand_that_is_no_number_is_refused() -> None:
+    with pytest.raises(TheoryError, match="not a number at"):
+        rule_for(P).integral(lambda x: x[:, 0] / 0 * 0)
+
+
+@pytest.mark.parametrize("variance", [1.8, 1.9, 1.95, 1.9999])
+def test_heavy_tails_of_pearson_are_finite(variance: float) -> None:
+    """∫ p²/q = 1/(v √(2/v − 1)) of N(0, v) and N(0, 1)."""
+    exact = 1 / (variance * math.sqrt(2 / variance - 1)) - 1
+    p = Normal(0, math.sqrt(variance))
+    assert d.pearson(p, P) == pytest.approx(exact, rel=1e-8)
+    assert d.neyman(P, p) == pytest.approx(exact, rel=1e-8)
+    assert d.f_divergence(p, P, DIVERGENCES["pearson"]) == pytest.approx(exact, rel=1e-8)
+    assert d.pearson(round_gaussian(variance), round_gaussian(1)) == pytest.approx((exact + 1) ** 2 - 1, rel=1e-9)
+
+
+def test_pearson_is_infinite_from_twice_the_variance_on() -> None:
+    assert d.pearson(Normal(0, math.sqrt(2)), P) == math.inf
+    assert d.pearson(Normal(0, math.sqrt(2.1)), P) == math.inf
+    rarely_wide = LineMixture([P, Normal(0, 1.5)], [1 - 1e-13, 1e-13])
+    assert d.pearson(rarely_wide, P) == math.inf  # though near by nothing is seen of it
+    assert d.pearson(Gaussian([0, 0], [[1, 0], [0, 2]]), round_gaussian(1)) == math.inf
+
+
+def test_pearson_of_gaussians_that_are_apart() -> None:
+    assert d.pearson(round_gaussian(1), round_gaussian(1, at=2)) == pytest.approx(math.expm1(4), rel=1e-12)
+    p, q = Gaussian([0, 0], [[1, 0.3], [0.3, 0.8]]), Gaussian([0.5, -0.2], [[1.5, 0], [0, 1]])
+    by_quadrature = d.integrate(p, q, d.squared_excess, singular=math.inf)
+    assert d.gaussian_pearson(p, q) == pytest.approx(by_quadrature, rel=1e-8)
+
+
+LOG_2 = math.log(2)
+HALF = 1.5 * math.log(4 / 3)
+ALONE = {  # disjoint; p twice as wide as q; q twice as wide as p
+    "kl": (math.inf, math.inf, LOG_2),
+    "reverse-kl": (math.inf, LOG_2, math.inf),
+    "pearson": (math.inf, math.inf, 1),
+    "hellinger": (2, 2 - math.sqrt(2), 2 - math.sqrt(2)),
+    "jensen-shannon": (2 * LOG_2, HALF, HALF),
+    "gan": (0, HALF - 2 * LOG_2, HALF - 2 * LOG_2),
+    "total-variation": (1, 0.5, 0.5),
+}
+UNIFORMS = [(Uniform(0, 1), Uniform(2, 3)), (Uniform(0, 2), Uniform(0, 1)), (Uniform(0, 1), Uniform(0, 2))]
+ATOMS = [
+    [PointMasses([[0.0], [1.0], [2.0]], mass) for mass in pair]
+    for pair in (([1, 0, 0], [0, 0, 1]), ([0.5, 0.5, 0], [1, 0, 0]), ([1, 0, 0], [0.5, 0.5, 0]))
+]
+
+
+@pytest.mark.parametrize("pairs", [UNIFORMS, ATOMS], ids=["densities", "atoms"])
+@pytest.mark.parametrize("own", [False, True], ids=["of the library", "of one's own"])
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_mass_without_a_counterpart_counts(name: str, own: bool, pairs: list[tuple[Uniform, Uniform]]) -> None:
+    f = replace(DIVERGENCES[name], name="own") if own else DIVERGENCES[name]
+    for (p, q), expected in zip(pairs, ALONE[name], strict=True):
+        assert d.f_divergence(p, q, f) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_without_shared_mass_an_f_divergence_is_its_limits(name: str) -> None:
+    apart = d.f_divergence(UpwardLine(0), UpwardLine(1), DIVERGENCES[name])
+    assert apart == pytest.approx(ALONE[name][0])
+    same = d.f_divergence(UpwardLine(1), UpwardLine(1), DIVERGENCES[name])
+    assert same == pytest.approx(-2 * LOG_2 if name == "gan" else 0)
+
+
+def test_ratios_beyond_floating_point_are_not_lost() -> None:
+    exact = math.log(0.05 / 2) + 0.5 * (2 / 0.05) ** 2 - 0.5
+    assert d.f_divergence(Normal(0, 2), Normal(0, 0.05), DIVERGENCES["kl"]) == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", DIVERGENCES)
+@pytest.mark.parametrize("pair", UNIFORMS)
+def test_critics_bound_what_has_no_counterpart(name: str, pair: tuple[Uniform, Uniform]) -> None:
+    exact = d.f_divergence(*pair, DIVERGENCES[name])
+    for slope in (-3.0, 0.5, 20.0):
+        assert d.variational_bound(*pair, DIVERGENCES[name], lambda x: slope * (1 - x[:, 0])) <= exact + 1e-9  # noqa: B023
+
+
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_a_critic_that_explodes_gives_no_more_than_the_divergence(name: str) -> None:
+    q = Normal(1, 1.25)
+    bound = d.variational_bound(P, q, DIVERGENCES[name], lambda x: x[:, 0].square())
+    assert bound <= d.f_divergence(P, q, DIVERGENCES[name])
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,13 @@ def test_total_variations_optimum_is_approached_from_below() -> None:
     assert -losses[-1] == pytest.approx(0.3528822755, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", sorted(OPTIMAL_SCORES))
+def test_where_the_densities_are_equal_the_score_is_a_number(name: str) -> None:
+    score = optimal_score(name, torch.tensor([-1.0, 0.0, 1.0]))
+    assert not score.isnan().any()
+    assert score[1] == {"f-kl": 1.0, "least-squares": 0.5}.get(name, 0.0)
+
+
 def test_the_relativistic_optimum_is_known_up_to_a_constant() -> None:
     torch.testing.assert_close(optimal_score("relativistic", PAIR.log_ratio), PAIR.log_ratio)
 

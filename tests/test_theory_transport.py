@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from cardigan.errors import TheoryError
+from cardigan.theory import transport
 from cardigan.theory.densities import Gaussian, LineMixture, Normal, Uniform
 from cardigan.theory.optimal import kantorovich_potential
 from cardigan.theory.transport import emd, gaussian_w2, sinkhorn, w1, w2
@@ -42,6 +44,32 @@ def test_uniforms() -> None:
     """Moving [0, 1] onto [2, 4]: u goes to 2 + 2u, so W1 = E(2 + u) and W2² = E(2 + u)²."""
     assert w1(Uniform(0, 1), Uniform(2, 4)) == pytest.approx(2.5, abs=1e-9)
     assert w2(Uniform(0, 1), Uniform(2, 4)) ** 2 == pytest.approx(4 + 2 + 1 / 3, abs=1e-6)
+
+
+def two_blocks(left: float, half_width: float = 0.01) -> LineMixture:
+    """Uniform blocks about −2, of this mass, and 2."""
+    blocks = [Uniform(-2 - half_width, -2 + half_width), Uniform(2 - half_width, 2 + half_width)]
+    return LineMixture(blocks, [left, 1 - left])
+
+
+def test_quantiles_that_jump() -> None:
+    """One hundredth of the mass crosses the gap; the rest stretches its block: each squared gap is quadratic in u."""
+    a, first, second = 0.01, 4 - 0.01 * 0.6 / 0.31, 4 + 0.01 * (0.02 / 0.7 - 2)
+    within = (2 * a * (0.3 / 0.3 - 0.3 / 0.31)) ** 2 * 0.3 / 3 + (2 * a * 0.01 / 0.7) ** 2 * 0.69 / 3
+    exact = within + 0.01 * (first**2 + first * second + second**2) / 3
+    assert w2(two_blocks(0.3), two_blocks(0.31)) ** 2 == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("deviation", [0.01, 0.3])
+def test_quantiles_that_jump_between_normals(deviation: float) -> None:
+    """For the second no landmark lies in the gap. The reference is a sum over half a million quantiles by the cdf's table."""
+    p, q = (LineMixture([Normal(-2, deviation), Normal(2, deviation)], [left, 1 - left]) for left in (0.3, 0.31))
+    u = (torch.arange(500_000, dtype=torch.float64) + 0.5) / 500_000
+    x = torch.cat(
+        [centre + 9 * deviation * torch.linspace(-1, 1, 20_001, dtype=torch.float64) for centre in (-2, 2)]
+    ).unique()
+    found = [np.interp(u.numpy(), line.cdf(x).numpy(), x.numpy()) for line in (p, q)]
+    assert w2(p, q) ** 2 == pytest.approx(((found[0] - found[1]) ** 2).mean(), rel=1e-4)
 
 
 def test_gaussians_of_the_plane() -> None:
@@ -102,6 +130,21 @@ def test_sinkhorn_overshoots_by_no_more_than_its_bias() -> None:
         assert exact - 1e-9 <= plan.cost <= exact + regularisation * math.log(30 * 30)
     assert found[0].cost > found[1].cost > found[2].cost
     assert found[2].cost == pytest.approx(exact, rel=0.02)
+
+
+def test_points_without_mass_take_no_part_in_sinkhorn() -> None:
+    x, y = points(5), points(6, seed=1)
+    a, b = (torch.tensor(mass, dtype=torch.float64) for mass in ([0, 0.4, 0.3, 0.3, 0], [0, 0.1, 0.2, 0.3, 0.4, 0]))
+    plan = sinkhorn(x, y, 0.5, a, b)
+    torch.testing.assert_close(plan.coupling.sum(1), a, rtol=0, atol=1e-8)
+    torch.testing.assert_close(plan.coupling.sum(0), b, rtol=0, atol=1e-8)
+    assert plan.cost == pytest.approx(sinkhorn(x[1:4], y[1:5], 0.5, a[1:4], b[1:5]).cost, rel=1e-12)
+
+
+def test_a_plan_that_is_no_coupling_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "ITERATIONS", 20)
+    with pytest.raises(TheoryError, match="after 20 iterations: use a larger regularisation"):
+        sinkhorn(points(30), points(30, seed=1) + 1, 1e-3)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,9 @@ class DiracGAN:
     """A payoff and the weight γ of R1, ½γψ² here.
 
     The discriminator sees the fake at score −ψθ and the data at 0. Both cross-entropies carry weight 1, so that the
-    slope of the payoff at equality is ½ (with the lecture's factors of ½ it would be ¼, and every time twice as long).
+    slope of each player's payoff at equality is h = ½. The lecture and the library's objectives halve the
+    discriminator's loss alone: there ψ' has the slope ¼ and θ' still ½, so that h² = ¼ · ½ = 1/8, without a penalty
+    play turns √2 times as slowly, and an R1 of the same weight γ damps critically at γ = 2h = 1/√2 instead of 1.
     """
 
     payoff: Payoff = "minimax"
@@ -53,14 +55,16 @@ class DiracGAN:
         return damping / 2 + root, damping / 2 - root
 
     def step(self, state: State, rate: float, play: Play = "simultaneous", consensus: float = 1.0) -> State:
-        """Where one step of length `rate` leads."""
+        """Where one step of length `rate` leads; `consensus` is the weight of that kind of play's pull."""
         return STEPS[play](self, state, rate, consensus)
 
-    def trajectory(self, start: State, rate: float, steps: int, play: Play = "simultaneous") -> list[State]:
+    def trajectory(
+        self, start: State, rate: float, steps: int, play: Play = "simultaneous", consensus: float = 1.0
+    ) -> list[State]:
         """The states of so many steps, the first of them included."""
         states = [start]
         for _ in range(steps):
-            states.append(self.step(states[-1], rate, play))
+            states.append(self.step(states[-1], rate, play, consensus))
         return states
 
 

@@ -23,6 +23,11 @@ def identity(log_ratio: Tensor) -> Tensor:
     return log_ratio
 
 
+def steepest(log_ratio: Tensor) -> Tensor:
+    """s* = ±∞ by the sign of log p/q, and 0 where p = q: tanh(s)/2 is to reach ±½."""
+    return torch.where(log_ratio == 0, 0.0, torch.sign(log_ratio) * torch.inf)
+
+
 OPTIMAL_SCORES: Mapping[str, Score] = MappingProxyType(
     {
         "minimax": identity,
@@ -36,7 +41,7 @@ OPTIMAL_SCORES: Mapping[str, Score] = MappingProxyType(
         "f-hellinger": lambda log_ratio: log_ratio / 2,
         "f-jensen-shannon": identity,
         "f-gan": identity,
-        "f-total-variation": lambda log_ratio: torch.sign(log_ratio) * torch.inf,
+        "f-total-variation": steepest,
     }
 )
 """s*(log p/q) by the name of the objective; Wasserstein's depends on more than the ratio: see `kantorovich_potential`."""

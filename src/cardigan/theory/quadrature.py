@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, reduce
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cardigan.errors import TheoryError
-from cardigan.theory.densities import Density, same_dimension
+from cardigan.theory.densities import REACH, Density, Gaussian, Mixture, same_dimension
+
+Integrand = Callable[[Tensor], Tensor]
+"""Points (n, dimension) to values (n,)."""
 
 PANELS, NODES = 24, 20
-SIDE = 800
-NOTHING = 1e-9
-"""The share of its largest value below which an integrand counts as faded away."""
+GRADE = 7.0
+"""Deviations of a part of a density across a cell of the plane that meets it, at most."""
+COARSE, FINE = 10, 14
+"""Nodes a side of the two rules whose difference tells how exact a cell's integral is, and whether to halve it."""
+TOLERANCE, DOUBT = 1e-11, 1e-6
+"""The error of one cell, and of the whole integral, relative to the integral of the absolute value."""
+LEAST = 1e-2
+"""Integrals are told apart from nought as if their size were at least this: rounding allows no more."""
+DEPTH, CELLS, CHUNK = 24, 60_000, 2_000
+NOTHING, WIDENINGS = 1e-13, 60
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An integral, the integral of its absolute value, and a bound of the error."""
+
+    value: float = 0.0
+    size: float = 0.0
+    error: float = 0.0
+
+    def __add__(self, other: Estimate) -> Estimate:
+        return Estimate(self.value + other.value, self.size + other.size, self.error + other.error)
 
 
 @dataclass(frozen=True)
@@ -23,33 +47,60 @@ class Rule:
     """Points (n, dimension) and weights (n,): the integral of g is about the weighted sum of g at the points.
 
     Attributes:
-        rim: points just outside, where an integrand has to have faded away.
+        rim: points whose bounding box the rule covers.
     """
 
     points: Tensor
     weights: Tensor
     rim: Tensor
 
-    def integral(self, g: Callable[[Tensor], Tensor]) -> float:
-        """The integral of g, which maps points (n, dimension) to (n,); inf where it diverges.
+    def integral(self, g: Integrand) -> float:
+        """The integral of g over all space; ±inf where it diverges.
 
-        A value that is not a number is that of 0 times inf, where neither density has mass: nought.
+        Raises:
+            TheoryError: where g is not a number, or its integral is not known to a millionth.
         """
-        inside, outside = g(self.points).nan_to_num(nan=0.0, posinf=torch.inf), g(self.rim).nan_to_num(nan=0.0)
-        if (inside == torch.inf).any() or outside.abs().max() > NOTHING * inside.abs().max():
-            return torch.inf
-        return (self.weights * inside).sum().item()
+        inside = self.inside(g)
+        if abs(inside.value) == torch.inf:
+            return inside.value
+        outside = beyond(g, *box(self.rim), inside.size)
+        if abs(outside.value) == torch.inf:
+            return outside.value
+        found = inside + outside
+        if self.points.shape[1] > 1:  # far out a narrow ridge of the plane may slip between the points
+            found += Estimate(error=outside.size)
+        if found.error > DOUBT * max(found.size, LEAST):
+            raise TheoryError(
+                f"the integral is {found.value:.6g} but for an error of {found.error:.1g}: estimate it from samples"
+            )
+        return found.value
+
+    def inside(self, g: Integrand) -> Estimate:
+        """The integral over the box of the rim."""
+        values = self.weights * evaluated(g, self.points)
+        return Estimate(total(values), values.abs().sum().item())
+
+
+@dataclass(frozen=True)
+class AdaptiveRule(Rule):
+    """A rule of cells, low to high (n, dimension), which are halved until an integral over them is exact."""
+
+    low: Tensor
+    high: Tensor
+
+    def inside(self, g: Integrand) -> Estimate:
+        return cubature(g, self.low, self.high)
 
 
 def rule_for(*densities: Density) -> Rule:
     """A rule that is exact to rounding where the densities, and what is made of them smoothly, have their mass.
 
     On the line: Gauss-Legendre in panels between the densities' landmarks and the points where two of them cross, at
-    which total variation and its like have kinks. In the plane: the trapezoidal rule on a grid of equal steps, which is
-    as exact for functions that fade away smoothly.
+    which total variation and its like have kinks. In the plane: products of it in cells that are as small as the
+    narrowest part of a density that they meet. Both are refined where an integrand needs it.
 
     Raises:
-        TheoryError: where their dimensions differ, or are more than two.
+        TheoryError: where their dimensions differ, or are more than two, or a density does not add up to one.
     """
     dimension = same_dimension(*densities)
     if dimension == 1:
@@ -65,18 +116,27 @@ def line_rule(densities: tuple[Density, ...]) -> Rule:
     breaks = torch.cat(
         [landmarks, *(crossings(p, q, first.points) for p in densities for q in densities if p is not q)]
     )
-    return panels(breaks.unique())
+    return verified(panels(breaks.unique()), densities)
 
 
-def panels(breaks: Tensor) -> Rule:
+def verified(rule: Rule, densities: tuple[Density, ...]) -> Rule:
+    """The rule, or a TheoryError where it does not find the mass of a density to be one."""
+    for density in densities:
+        mass = rule.integral(lambda x, density=density: density.log_prob(x).exp())
+        if not abs(mass - 1) < DOUBT:
+            raise TheoryError(
+                f"quadrature finds a mass of {mass:.6g} in {type(density).__name__}, not 1: give it landmarks around "
+                "each of its parts, or estimate from samples"
+            )
+    return rule
+
+
+def panels(breaks: Tensor) -> AdaptiveRule:
     """Gauss-Legendre in equal panels between the breaks."""
-    nodes, weights = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(NODES))
     steps = torch.linspace(0, 1, PANELS + 1, dtype=torch.float64)
     edges = breaks[:-1, None] + (breaks[1:] - breaks[:-1])[:, None] * steps
-    centre, half = (edges[:, 1:] + edges[:, :-1]) / 2, (edges[:, 1:] - edges[:, :-1]) / 2
-    points = centre[..., None] + half[..., None] * nodes
-    ends = breaks[[0]], breaks[[-1]]
-    return Rule(points.reshape(-1, 1), (half[..., None] * weights).flatten(), rim(*ends))
+    low, high = edges[:, :-1].reshape(-1, 1), edges[:, 1:].reshape(-1, 1)
+    return rule_of(low, high, NODES)
 
 
 def crossings(p: Density, q: Density, at: Tensor) -> Tensor:
@@ -96,27 +156,154 @@ def crossings(p: Density, q: Density, at: Tensor) -> Tensor:
     return (low + high) / 2
 
 
+# ---- the plane -----------------------------------------------------------------------------------------------------
+
+
 def plane_rule(densities: tuple[Density, ...]) -> Rule:
     low, high = box(torch.cat([density.landmarks() for density in densities]))
-    axes = [torch.linspace(*ends, SIDE, dtype=torch.float64) for ends in zip(low.tolist(), high.tolist(), strict=True)]
-    points = torch.cartesian_prod(*axes)
-    return Rule(points, ((high - low) / (SIDE - 1)).prod().expand(len(points)), rim(low, high))
+    shapes = [shape for density in densities for shape in shapes_of(density)]
+    return verified(rule_of(*graded(low, high, shapes), FINE), densities)
 
 
-def box(landmarks: Tensor) -> tuple[Tensor, Tensor]:
-    """The lower and upper corner of the box around the landmarks."""
-    return landmarks.amin(0), landmarks.amax(0)
+def shapes_of(density: Density) -> list[tuple[Tensor, Tensor]]:
+    """Of each part of a density its centre m and a matrix W: the part's mass is where |W (x − m)| < `REACH`."""
+    if isinstance(density, Mixture):
+        return [shape for part in density.parts for shape in shapes_of(part)]
+    if isinstance(density, Gaussian):
+        return [(density.mean, torch.linalg.inv(torch.linalg.cholesky(density.covariance)))]
+    low, high = box(density.landmarks())
+    return [((low + high) / 2, torch.diag(2 * REACH / math.sqrt(len(low)) / (high - low)))]
 
 
-def rim(low: Tensor, high: Tensor, points: int = 33) -> Tensor:
-    """Points on the sides of a box that is larger by a millionth than that between low and high."""
-    margin = 1e-6 * (high - low)
-    low, high = low - margin, high + margin
-    along = low + (high - low) * torch.linspace(0, 1, points, dtype=low.dtype)[:, None]
-    sides = []
-    for axis in range(len(low)):
-        for end in (low, high):
-            side = along.clone() if len(low) > 1 else along[:1].clone()
-            side[:, axis] = end[axis]
-            sides.append(side)
-    return torch.cat(sides)
+def graded(low: Tensor, high: Tensor, shapes: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Cells that fill a box, halved until none is wider than `GRADE` deviations of a part that it meets.
+
+    Raises:
+        TheoryError: where that takes too many.
+    """
+    centres, whitenings = (torch.stack(values) for values in zip(*shapes, strict=True))
+    steepness = whitenings.norm(dim=1)  # along each axis, in deviations
+    cells, done = (low[None], high[None]), []
+    while len(cells[0]):
+        width, middle = cells[1] - cells[0], (cells[0] + cells[1]) / 2
+        spread = width[:, None] * steepness
+        distance = torch.einsum("kij,mkj->mki", whitenings, middle[:, None] - centres).norm(dim=2)
+        meets = distance < REACH + spread.sum(2) / 2
+        wide = (meets[..., None] & (spread > GRADE)).any(1)
+        small = ~wide.any(1)
+        done.append((cells[0][small], cells[1][small]))
+        cells = halves(cells[0][~small], cells[1][~small], wide[~small])
+        if len(cells[0]) + sum(len(part) for part, _ in done) > CELLS:
+            raise TheoryError("the densities have too many narrow parts for quadrature: estimate from samples instead")
+    return torch.cat([part for part, _ in done]), torch.cat([part for _, part in done])
+
+
+def halves(low: Tensor, high: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
+    """The cells with the axes named by `where` (n, dimension) halved."""
+    for axis in range(low.shape[1]):
+        cut = where[:, axis]
+        below, above = high.clone(), low.clone()
+        below[cut, axis] = above[cut, axis] = (low[cut, axis] + high[cut, axis]) / 2
+        low, high = torch.cat([low, above[cut]]), torch.cat([below, high[cut]])
+        where = torch.cat([where, where[cut]])
+    return low, high
+
+
+# ---- cells ---------------------------------------------------------------------------------------------------------
+
+
+@cache
+def product_rule(order: int, dimension: int) -> tuple[Tensor, Tensor]:
+    """Gauss-Legendre on [-1, 1] to the power of the dimension: points (order^dimension, dimension) and weights."""
+    nodes, weights = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(order))
+    points = torch.cartesian_prod(*[nodes] * dimension).reshape(-1, dimension)
+    return points, reduce(torch.kron, [weights] * dimension)
+
+
+def rule_of(low: Tensor, high: Tensor, order: int) -> AdaptiveRule:
+    """Gauss-Legendre of so many nodes a side in each cell."""
+    nodes, weights = product_rule(order, low.shape[1])
+    centre, half = (high + low) / 2, (high - low) / 2
+    points = centre[:, None] + half[:, None] * nodes
+    rim = torch.stack([low.amin(0), high.amax(0)])
+    return AdaptiveRule(
+        points.reshape(-1, low.shape[1]), (half.prod(1)[:, None] * weights).flatten(), rim, low=low, high=high
+    )
+
+
+def cubature(g: Integrand, low: Tensor, high: Tensor, least: float = LEAST) -> Estimate:
+    """The integral over cells, each halved until two rules of it agree."""
+    found = Estimate()
+    for depth in range(DEPTH):
+        each = [cell_integrals(g, *cells) for cells in zip(low.split(CHUNK), high.split(CHUNK), strict=True)]
+        value, size, error = (torch.cat(parts) for parts in zip(*each, strict=True))
+        if not torch.isfinite(value).all():
+            return Estimate(total(value), torch.inf)
+        bad = error > TOLERANCE * max(found.size + size.sum().item(), least)
+        if depth == DEPTH - 1 or bad.sum() * 2 ** low.shape[1] > CELLS:
+            bad = torch.zeros_like(bad)
+        good = ~bad
+        found += Estimate(*(part[good].sum().item() for part in (value, size, error)))
+        if not bad.any():
+            break
+        low, high = halves(low[bad], high[bad], torch.ones_like(low[bad], dtype=torch.bool))
+    return found
+
+
+def cell_integrals(g: Integrand, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each cell the integral of g, that of |g|, and by how much a coarser rule's differs."""
+    sums = []
+    for order in (COARSE, FINE):
+        rule = rule_of(low, high, order)
+        values = (rule.weights * evaluated(g, rule.points)).reshape(len(low), -1)
+        sums.append((values.sum(1), values.abs().sum(1)))
+    (coarse, _), (fine, size) = sums
+    return fine, size, (fine - coarse).abs()
+
+
+def beyond(g: Integrand, low: Tensor, high: Tensor, size: float) -> Estimate:
+    """The integral outside a box, over frames each as wide again as all before; ±inf where they do not fade away.
+
+    A frame that adds nothing is not enough: only when the next adds less still is the integrand held to be falling.
+    """
+    found, before = Estimate(), -1.0
+    for _ in range(WIDENINGS):
+        least = max(size + found.size, LEAST)
+        frame = cubature(g, *frame_cells(low, high), least)
+        if abs(frame.value) == torch.inf:
+            return frame
+        found += frame
+        if frame.size <= NOTHING * least and (frame.size <= before or frame.size == 0):
+            return found
+        before, half = frame.size, (high - low) / 2
+        low, high = low - half, high + half
+    return Estimate(torch.inf if found.value > 0 else -torch.inf, torch.inf)
+
+
+def frame_cells(low: Tensor, high: Tensor, pieces: int = 4) -> tuple[Tensor, Tensor]:
+    """Cells between a box and the box of twice its size about the same centre."""
+    steps, half = torch.linspace(0, 1, pieces + 1, dtype=torch.float64)[:, None], (high - low) / 2
+    edges = torch.cat([low - half + half * steps[:-1], low + 2 * half * steps[:-1], high + half * steps])
+    which = torch.cartesian_prod(*[torch.arange(3 * pieces)] * len(low)).reshape(-1, len(low))
+    which = which[((which < pieces) | (which >= 2 * pieces)).any(1)]
+    axes = torch.arange(len(low))
+    return edges[which, axes], edges[which + 1, axes]
+
+
+def box(points: Tensor) -> tuple[Tensor, Tensor]:
+    """The lower and upper corner of the box around the points."""
+    return points.amin(0), points.amax(0)
+
+
+def evaluated(g: Integrand, x: Tensor) -> Tensor:
+    """g at the points, or a TheoryError where it is not a number."""
+    values = g(x)
+    if values.isnan().any():
+        place = [round(coordinate, 6) for coordinate in x[values.isnan()][0].tolist()]
+        raise TheoryError(f"the integrand is not a number at {place}: give its limit there")
+    return values
+
+
+def total(values: Tensor) -> float:
+    """Their sum; inf where one of them is, whatever the others."""
+    return torch.inf if (values == torch.inf).any() else values.sum().item()
