@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import ais_speed
 import common
 import data_path
+import emd_speed
 import lecture
 import memory
 import quality
@@ -251,3 +252,9 @@ def test_lecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "lecture" / "duality.json").is_file()
     with pytest.raises(ValueError, match="marks the place of modes 0 times"):
         lecture.main(["--docs", str(tmp_path), "--only", "modes", "--seeds"])
+
+
+def test_emd_speed() -> None:
+    first, second = emd_speed.measure(60, 1)
+    assert first["cost"] == pytest.approx(second["cost"], rel=1e-9)
+    assert "network simplex" in emd_speed.summary([first, second])
