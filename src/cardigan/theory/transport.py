@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import ModuleType
 
 import numpy as np
@@ -97,21 +98,26 @@ Weights = Sequence[float] | Tensor | None
 def emd(x: Tensor, y: Tensor, x_mass: Weights = None, y_mass: Weights = None, order: int = 1) -> Plan:
     """The exact optimal transport of two weighted samples; equal weights by default.
 
-    Equally many points of equal weight are an assignment problem, which scipy solves; all else is a network flow, for
-    which the simplex of POT is used.
+    It is a network flow, which the simplex of POT solves. Without POT, equally many points of equal weight are left to
+    scipy as an assignment, which is as exact and takes up to thirteen times as long.
 
     Raises:
         TheoryError: for shapes that do not fit, masses that are none, or where POT is needed and not installed.
     """
     cost = costs(x, y, order)
-    if x_mass is None and y_mass is None and len(x) == len(y):
-        rows, columns = linear_sum_assignment(cost.numpy())
-        coupling = torch.zeros_like(cost)
-        coupling[rows, columns] = 1 / len(x)
-        return Plan((coupling * cost).sum().item(), coupling, order)
+    if x_mass is None and y_mass is None and len(x) == len(y) and find_spec("ot") is None:
+        return assignment(cost, order)
     weights = weights_of(x, y, x_mass, y_mass)
     ot = network_simplex("samples of unequal size or weight need")
     coupling = torch.from_numpy(ot.emd(*weights, cost.numpy(), numItermax=10_000_000))
+    return Plan((coupling * cost).sum().item(), coupling, order)
+
+
+def assignment(cost: Tensor, order: int) -> Plan:
+    """The least mean cost of a one-to-one matching, as a plan: cost (n, n)."""
+    rows, columns = linear_sum_assignment(cost.numpy())
+    coupling = torch.zeros_like(cost)
+    coupling[rows, columns] = 1 / len(cost)
     return Plan((coupling * cost).sum().item(), coupling, order)
 
 
