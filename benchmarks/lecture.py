@@ -43,11 +43,13 @@ def inserted(page: str, name: str, text: str) -> str:
     return page
 
 
-def other_seeds(name: str, seeds: Sequence[int]) -> str:
-    """The verdicts with other seeds, a line each, without their pictures."""
+def other_seeds(entry: Entry, seeds: Sequence[int]) -> str:
+    """Whether the verdict is the same with other seeds, whose pictures are not kept."""
     with tempfile.TemporaryDirectory() as folder:
-        verdicts = {seed: play(name, Path(folder), seed, lambda _: None).findings.verdict for seed in seeds}
-    return "".join(f"\n\nWith seed {seed}: {verdict}." for seed, verdict in verdicts.items())
+        verdicts = {seed: play(entry.name, Path(folder), seed, lambda _: None).findings.verdict for seed in seeds}
+    same = [seed for seed, verdict in verdicts.items() if verdict == entry.findings.verdict]
+    others = "".join(f" With seed {seed}: {verdicts[seed]}." for seed in seeds if seed not in same)
+    return (f" The same with seeds {', '.join(map(str, same))}." if same else "") + others
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -60,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> None:
     for name in args.only:
         entry = play(name, args.docs / "lecture")
         print("\n".join(entry.findings.lines()))
-        text = shown(entry) + other_seeds(name, args.seeds)
+        text = shown(entry) + other_seeds(entry, args.seeds)
         page.write_text(inserted(page.read_text(encoding="utf-8"), name, text), encoding="utf-8")
 
 

@@ -248,7 +248,8 @@ def test_lecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "old" not in text
     assert "| &nbsp;&nbsp;a number | 1 | 1.5 | -5.0e-01 |" in text
     assert "Verdict: 0." in text
-    assert "With seed 1: 1." in text
+    assert text.rstrip().endswith("after")
+    assert "(0 s) With seed 1: 1.\n" in text
     assert (tmp_path / "lecture" / "duality.json").is_file()
     with pytest.raises(ValueError, match="marks the place of modes 0 times"):
         lecture.main(["--docs", str(tmp_path), "--only", "modes", "--seeds"])
