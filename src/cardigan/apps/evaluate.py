@@ -13,7 +13,7 @@ from cardigan.apps.files import read, reading_options
 from cardigan.apps.loglik import METRIC as LOGLIK
 from cardigan.apps.loglik import log_likelihood
 from cardigan.apps.model import Model, ModelSource, class_frequencies, load
-from cardigan.apps.scores import SCORES, reconstruction_results
+from cardigan.apps.scores import SCORES, reconstruction_results, refuse_missing
 from cardigan.data import DataOptions, Splits
 from cardigan.errors import DataError, RecipeError
 from cardigan.evaluation import METRICS, Evaluation, Result
@@ -31,7 +31,7 @@ def evaluate(
     judged: str | Path,
     data: str | Path | None = None,
     *,
-    metrics: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     samples: int | None = None,
     features: str = "auto",
     seed: int = 0,
@@ -50,7 +50,8 @@ def evaluate(
         data: the real images; a run's own data by default. Their test split is the reference, the training split
             gives labels for features and is searched for copies.
         metrics: names from `cardigan.evaluation.METRICS` and, for a model that encodes, `cardigan.apps.scores.SCORES`;
-            by default all that suit; "loglik" (`cardigan.apps.loglik`), which takes a minute, only where it is named.
+            by default all that suit; "loglik" (`cardigan.apps.loglik`), which takes 5 million passes through the
+            decoder and back, only where it is named. One string of names with commas between them does, too.
         samples: how many; of "loglik" how many test images.
         steps, chains: of the annealing that "loglik" is measured by.
         settings: how to read the images: "data.size=64".
@@ -58,6 +59,7 @@ def evaluate(
     Raises:
         CardiganError: with one line that says what to do.
     """
+    metrics = listed(metrics)
     refuse_unknown(metrics)
     refuse_idle(metrics, steps=steps, chains=chains)
     path = Path(judged)
@@ -111,6 +113,7 @@ def evaluate_model(
         CardiganError: as `cardigan.evaluation.evaluate`.
     """
     own, of_samples = divided(metrics, model)
+    refuse_missing(model, own if metrics else [])
     results: list[Result] = []
     notes: tuple[str, ...] = ()
     if own:
@@ -145,6 +148,20 @@ def divided(metrics: Sequence[str] | None, model: Model) -> tuple[list[str], lis
     if metrics is None:
         return list(SCORES) if model.can_encode else [], None if model.can_sample else []
     return [name for name in metrics if name in SCORES], [name for name in metrics if name not in (*SCORES, LOGLIK)]
+
+
+def listed(metrics: str | Sequence[str] | None) -> list[str] | None:
+    """Names of metrics; they may come in one string, with commas between them.
+
+    Raises:
+        RecipeError: where there is none.
+    """
+    if metrics is None:
+        return None
+    names = [name.strip() for name in (metrics.split(",") if isinstance(metrics, str) else metrics)]
+    if not any(names):
+        raise RecipeError(f"no metric is named: choose from {', '.join((*METRICS, *SCORES, LOGLIK))}")
+    return [name for name in names if name]
 
 
 def refuse_unknown(metrics: Sequence[str] | None) -> None:
