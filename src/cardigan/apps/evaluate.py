@@ -106,7 +106,8 @@ def evaluate_model(
 ) -> Evaluation:
     """All that can be measured of a model: reconstruction on test images, and samples against them.
 
-    Its log-likelihood, too, where it is asked for by name.
+    Its log-likelihood, too, where it is asked for by name. Where nothing is, and reconstructions can be measured but
+    samples not compared, a note says why.
 
     Raises:
         RunError: a metric asked for that this kind of model has not.
@@ -121,7 +122,8 @@ def evaluate_model(
         results += reconstruction_results(model, splits.test, seed, own)
     if of_samples is None or of_samples:
         model.generative()
-        judgement = judge(
+        compare = judge if metrics or not results else judged_if_possible
+        judgement = compare(
             ModelSource(model, seed, class_frequencies(splits.train)),
             splits.test,
             train=splits.train,
@@ -141,6 +143,14 @@ def evaluate_model(
         results += likelihood.results
         notes += likelihood.notes
     return Evaluation(tuple(results), notes)
+
+
+def judged_if_possible(*sides: Any, **how: Any) -> Evaluation:
+    """`judge`, or a note of why there is nothing to compare."""
+    try:
+        return judge(*sides, **how)
+    except DataError as error:
+        return Evaluation((), (f"samples were not compared: {error}",))
 
 
 def divided(metrics: Sequence[str] | None, model: Model) -> tuple[list[str], list[str] | None]:
