@@ -1,5 +1,6 @@
 """What `cardigan evaluate` makes of runs, model folders and pictures."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import cardigan
-from cardigan.apps.evaluate import divided, evaluate, evaluate_model
+from cardigan.apps.evaluate import divided, evaluate, evaluate_model, listed
 from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.neighbours import nearest_panel
 from cardigan.apps.report import write_report
@@ -272,3 +273,31 @@ def test_report(tmp_path: Path, cache: Path):
         assert word in page
     assert "http" not in page, "the page needs nothing else"
     assert page.count("<img") == 2
+
+
+def test_a_score_asked_for_by_name_is_there_or_refused(tmp_path: Path):
+    encodes, splits = small_model(tmp_path / "a", "autoencoder")
+    with pytest.raises(RunError, match="small-autoencoder has no elbo: choose from mse, psnr"):
+        evaluate_model(encodes, splits, metrics=["mse", "elbo"])
+    gaussian, _ = small_model(tmp_path / "b", "vae", game={"likelihood": "gaussian"})
+    with pytest.raises(
+        RunError, match="with a gaussian likelihood has no bits-per-dimension: choose from elbo, iwae, mse"
+    ):
+        evaluate_model(gaussian, splits, metrics=["bits-per-dimension"])
+    assert [result.metric for result in evaluate_model(gaussian, splits, metrics=["elbo"]).results] == ["elbo"]
+
+
+def test_one_test_image_bounds_no_mean(tmp_path: Path):
+    model, _ = small_model(tmp_path, "autoencoder")
+    (result,) = evaluate_model(model, small_splits(count=3), metrics=["mse"]).results
+    assert (result.low, result.high) == (-math.inf, math.inf)
+    assert Evaluation.from_json(Evaluation((result,)).to_json()).results[0].low == -math.inf
+
+
+def test_names_of_metrics_may_come_in_one_string(tmp_path: Path):
+    assert listed("fd, elbo,") == listed(["fd", "elbo"]) == ["fd", "elbo"]
+    assert listed("fd") == ["fd"]
+    assert listed(None) is None
+    for nothing in ("", " , ", []):
+        with pytest.raises(RecipeError, match="no metric is named: choose from fd"):
+            evaluate(tmp_path, metrics=nothing)

@@ -11,7 +11,7 @@ from torch import Tensor
 from cardigan.apps import loglik
 from cardigan.apps.decoders import Density, GaussianNoise, OwnLikelihood, Shown, batched
 from cardigan.apps.evaluate import divided, evaluate, evaluate_model, refuse_unknown
-from cardigan.apps.loglik import Sampler, best_deviation, chosen, log_likelihood, notes, peak
+from cardigan.apps.loglik import SIMULATED, Sampler, Tuning, best_deviation, chosen, log_likelihood, notes, peak
 from cardigan.apps.model import Model, load
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError, TheoryError
@@ -211,9 +211,7 @@ def test_the_bound_of_a_vae_is_above_its_elbo(tmp_path: Path) -> None:
     assert "sigma" not in likelihood.protocol
 
 
-def test_the_result_says_how_it_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loglik, "COARSE_STEPS", 20)
-    monkeypatch.setattr(loglik, "FINE_STEPS", 20)
+def test_the_result_says_how_it_was_measured(tmp_path: Path) -> None:
     model, splits = small_model(tmp_path, "gan"), small_splits()
     found = evaluate_model(model, splits, metrics=["loglik"], samples=10, steps=20, chains=3, seed=2)
     (result,) = found.results
@@ -221,10 +219,11 @@ def test_the_result_says_how_it_was_measured(tmp_path: Path, monkeypatch: pytest
     assert result.low < result.value < result.high
     entries = result.protocol
     assert (entries["chains"], entries["steps"], entries["leapfrogs"], entries["samples"]) == (3, 20, 5, 10)
-    assert (entries["seed"], entries["sigma chosen on"]) == (2, "16 other test images")
+    assert (entries["seed"], entries["sigma chosen on"]) == (2, "7 other test images")
     assert entries["bdmc gap"] == pytest.approx(entries["simulated upper"] - entries["simulated lower"], abs=1e-3)
     low, high = entries["bdmc gap interval"]
     assert low < entries["bdmc gap"] < high
+    assert entries["sigma chosen by"] == {"steps": [20, 20], "chains": 1}
     assert 0 < entries["mean acceptance"] <= 1
     assert entries["chain steps per second"] > 0
     assert f"{entries['sigma']:.2g}" in result.meaning()
@@ -239,12 +238,15 @@ def test_bounds_far_apart_are_said_to_be() -> None:
     bounds = loglik.Bounds(torch.zeros(2), torch.zeros(2), torch.tensor([1.0, 3.0]), 0.6, 1.0)
     assert notes(bounds) == ["the bounds are 2.0 nats apart on simulated images: take more --steps"]
     assert notes(replace(bounds, upper=torch.tensor([0.1, 0.2]))) == []
+    (crossed,) = notes(replace(bounds, upper=torch.tensor([-1.1, -1.0])))
+    assert "cross by 1.1 nats" in crossed or "cross by 1.0 nats" in crossed
+    (unknown,) = notes(replace(bounds, upper=torch.tensor([-1.0, 1.2])))
+    assert "known to ± 2.2 nats only, of 2 simulated images" in unknown
 
 
-def test_sigma_is_found_among_images_that_are_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loglik, "FINE_STEPS", 200)
+def test_sigma_is_found_among_images_that_are_not_reported() -> None:
     game = Linear()
-    found = best_deviation(game, examples(game, 16), sampler())
+    found = best_deviation(game, examples(game, 16), sampler(), Tuning(fine=200))
     assert found.item() == pytest.approx(SIGMA, rel=0.15)
     test = small_splits().test
     reported, others = chosen(test, 16, 16, 0)
@@ -253,6 +255,7 @@ def test_sigma_is_found_among_images_that_are_not_reported(monkeypatch: pytest.M
     assert not torch.equal(reported, chosen(test, 16, 16, 1)[0])
     everything, nothing = chosen(test, 500, 0, 0)
     assert (len(everything), len(nothing)) == (32, 0)
+    assert torch.equal(reported, chosen(test, 16, 4, 0)[0]), "however many are needed for sigma"
 
 
 def test_the_top_of_a_parabola_is_its_own() -> None:
@@ -273,9 +276,7 @@ def test_it_is_measured_only_where_it_is_named(tmp_path: Path) -> None:
         evaluate(tmp_path, metrics=["fd"], steps=100)
 
 
-def test_what_has_no_log_likelihood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loglik, "COARSE_STEPS", 20)
-    monkeypatch.setattr(loglik, "FINE_STEPS", 20)
+def test_what_has_no_log_likelihood(tmp_path: Path) -> None:
     splits = small_splits()
     encodes = small_model(tmp_path / "a", "autoencoder")
     with pytest.raises(RunError, match="no prior"):
@@ -292,3 +293,76 @@ def test_what_has_no_log_likelihood(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     foreign.spec = foreign.spec.model_copy(update={"classes": ("x", "y")})
     with pytest.raises(DataError, match="dim, bright"):
         log_likelihood(samples, foreign)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_as_many_images_are_simulated_however_few_are_measured(count: int) -> None:
+    """And a class-conditional model's have their classes in turn."""
+    game, seen = Linear(classes=3), []
+
+    class Spied(GaussianNoise):
+        def simulate(self, latents: Tensor, labels: Tensor | None, stream: torch.Generator) -> Shown:
+            seen.append(labels)
+            return super().simulate(latents, labels, stream)
+
+    shown = examples(game, count)
+    found = sampler(steps=5, chains=2).bounds(Spied(game, torch.tensor(SIGMA)), shown)
+    assert (len(found.test), len(found.lower), len(found.upper)) == (count, SIMULATED, SIMULATED)
+    assert seen[0].tolist() == [i % count % 3 for i in range(SIMULATED)]
+
+
+def test_one_image_has_no_interval_and_too_few_are_told(tmp_path: Path) -> None:
+    model, splits = small_model(tmp_path, "vae"), small_splits()
+    found = evaluate_model(model, splits, metrics=["loglik"], samples=1, steps=5, chains=2)
+    (result,) = found.results
+    assert (result.low, result.high) == (-math.inf, math.inf)
+    assert "mean of 1," in result.meaning()
+    assert any("no interval" in note for note in found.notes)
+    found = evaluate_model(model, splits, metrics=["loglik"], samples=10_000, steps=5, chains=2)
+    assert f"log p(x) of 32 test images, not of 10000: {splits.test.name} has 32" in found.notes
+    assert "mean of 32," in found.results[0].meaning()
+    for count in (0, -4):
+        with pytest.raises(DataError, match=f"at least 1 test image, not {count}"):
+            evaluate_model(model, splits, metrics=["loglik"], samples=count)
+
+
+@pytest.mark.parametrize("effort", [(12, 50, 4), (32, 1_000, 16), (32, 1_000, 1), (1, 2, 1), (355, 10_000, 64)])
+def test_sigma_costs_at_most_about_as_much_as_the_measurement(effort: tuple[int, int, int]) -> None:
+    images, steps, chains = effort
+    tuning = Tuning.within(images, steps, chains)
+    assert tuning.moves <= 2.1 * sampler(steps=steps, chains=chains).moves(images)
+    assert tuning.coarse <= tuning.fine <= steps
+    assert 4 <= tuning.images <= 16
+    assert 1 <= tuning.chains <= min(4, chains)
+    if steps >= 1_000 and chains >= 16:
+        assert tuning == Tuning()
+
+
+def test_a_density_says_of_what_it_is(tmp_path: Path) -> None:
+    splits = small_splits()
+    gaussian = small_model(tmp_path / "a", "vae", game={"likelihood": "gaussian"})
+    found = evaluate_model(gaussian, splits, metrics=["elbo", "iwae", "mse", "loglik"], samples=2, steps=5, chains=2)
+    told = {result.metric: "a density of pixels in [-1, 1]" in result.meaning() for result in found.results}
+    assert told == {"elbo": True, "iwae": True, "mse": False, "log-likelihood": True}
+    entries = found["log-likelihood"].protocol
+    assert entries["density of"] == "pixels in [-1, 1]"
+    assert entries["nats more of pixels in [0, 1]"] == pytest.approx(64 * math.log(2))
+    binary = small_model(tmp_path / "b", "vae")
+    found = evaluate_model(binary, splits, metrics=["elbo", "loglik"], samples=2, steps=5, chains=2)
+    assert not any("density of" in result.protocol for result in found.results)
+    noisy = evaluate_model(small_model(tmp_path / "c", "gan"), splits, metrics=["loglik"], steps=5, chains=2)
+    assert "a density of pixels in [-1, 1]" in noisy.results[0].meaning()
+
+
+def test_a_long_annealing_is_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, splits = small_model(tmp_path, "vae"), small_splits()
+    log_likelihood(model, splits.test, images=2, steps=5, chains=2)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(loglik, "LONG", 0.0)
+    log_likelihood(model, splits.test, images=2, steps=5, chains=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "annealing: 5 steps of 2 chains for each of 2 test images, 1,700 decoder passes, about 0 min"
+    )

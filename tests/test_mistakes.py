@@ -13,7 +13,7 @@ from PIL import Image
 
 import cardigan
 from cardigan.data import open_data
-from cardigan.errors import CardiganError, RecipeError, RunError
+from cardigan.errors import CardiganError, DataError, RecipeError, RunError, TrainingError
 from cardigan.training.checkpoint import read_checkpoint, save_checkpoint
 from cardigan.training.progress import Silence
 from cardigan.training.recipe import build_recipe, merge, recipe_table
@@ -134,3 +134,32 @@ def test_two_images_are_trained_on_and_not_measured(tmp_path: Path) -> None:
     assert run.evaluation.results == ()
     assert "not measured: " in str(run.evaluation)
     assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_few_images_are_measured_as_far_as_they_go(tmp_path: Path) -> None:
+    """A VAE's reconstructions of one test image are measured, though no samples can be compared with it."""
+    images(tmp_path / "images", 12)
+    mlp = {"name": "mlp", "widths": [8]}
+    small = {"game": {"encoder": mlp, "decoder": mlp}}
+    options = {"out": tmp_path / "run", "images": 128, "settings": small, "progress": Silence()}
+    run = cardigan.train(tmp_path / "images", recipe="vae", **options)
+    assert run.evaluation is not None
+    again = cardigan.evaluate(tmp_path / "run")
+    for found in (run.evaluation, again):
+        assert {"elbo", "mse", "psnr"} <= {result.metric for result in found.results}
+        assert any("samples were not compared: " in note for note in found.notes)
+    with pytest.raises(DataError):
+        cardigan.evaluate(tmp_path / "run", metrics=["mse", "fd"])
+
+
+def test_a_training_that_was_stopped_is_not_reported_as_healthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(session: Session) -> None:
+        session.trainer.deploy()
+        raise TrainingError("a loss exploded")
+
+    monkeypatch.setattr(Session, "run", explode)
+    with pytest.raises(TrainingError):
+        cardigan.train("digits", out=tmp_path / "run", images=128, progress=Silence())
+    assert "Training: a loss exploded" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

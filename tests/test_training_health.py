@@ -10,11 +10,11 @@ from cardigan.data import Batch
 from cardigan.data.spec import DataSpec
 from cardigan.errors import TrainingError
 from cardigan.games import VAE, Encoding
-from cardigan.training.health import Health, diversity, gain, overfit
+from cardigan.training.health import REMEDIES, Health, advice, diversity, gain, overfit
 from cardigan.training.progress import Silence
 from cardigan.training.recipe import HealthConfig
 from cardigan.training.session import Session
-from small import small_recipe, small_trainer
+from small import play, small_recipe, small_trainer
 
 LOOKS = {"ticks": 10, "previews": 10, "evaluations": 0}
 
@@ -189,3 +189,56 @@ def test_only_a_critics_scores_are_measured_by_their_spread(tmp_path: Path) -> N
     for objective, expected in (("wasserstein", True), ("hinge", False)):
         trainer = small_trainer(tmp_path / objective, "gan", game={"objective": objective})
         assert ("score spread" in trainer.validate(trainer.splits.test)) == expected
+
+
+@pytest.mark.parametrize("previews", [0, 1, 10])
+def test_however_few_the_pictures_the_last_readings_are_examined(previews: int, tmp_path: Path) -> None:
+    adam = {"autoencoder": {"name": "adam", "lr": 1.0}}
+    log = {"ticks": 10, "previews": previews, "evaluations": 0}
+    trainer = small_trainer(tmp_path, "autoencoder", images=1600, optimiser=adam, log=log)
+    Session(trainer, Silence()).run()
+    assert "nothing learnt" in trainer.health.verdict()
+    assert len(list(trainer.folder.samples.iterdir())) == previews
+    resumed = small_trainer(tmp_path, "autoencoder", images=1600, optimiser=adam, log=log)
+    resumed.restore()
+    Session(resumed, Silence()).run()
+    assert resumed.health.verdict() == trainer.health.verdict()
+
+
+def test_diversity_is_examined_without_pictures(tmp_path: Path) -> None:
+    trainer = small_trainer(tmp_path, "gan", log={"ticks": 10, "previews": 0, "evaluations": 0})
+    decode = trainer.game.decode
+    trainer.game.decode = lambda z, labels=None: decode(z[:1], labels[:1]).expand(len(z), -1, -1, -1)
+    Session(trainer, Silence()).run()
+    assert "collapsed diversity" in trainer.health.verdict()
+
+
+def test_nothing_examined_is_not_healthy() -> None:
+    health = Health(HealthConfig())
+    assert health.verdict() == "not examined"
+    assert health.examine({"progress": 1.0}) == []
+    assert health.verdict() == "not examined"
+    health.examine({"gain": 0.5})
+    assert health.verdict() == "healthy"
+
+
+def test_nobody_is_advised_what_they_do() -> None:
+    """And whatever they do, something is left."""
+    default = Health(
+        HealthConfig(), streaks={"collapsed diversity": 3}, examinations=3, own=("default", "relativistic")
+    )
+    assert "default recipe" not in default.verdict()
+    assert "whatever its latent: lower the generator's learning rate" in default.verdict()
+    assert "latent: use the default recipe, or lower the generator's learning rate" in advice("collapsed diversity")
+    assert "objective" not in advice("dead generator", ("default", "relativistic"))
+    everything = {name for remedies in REMEDIES.values() for same in remedies.values() for name in same}
+    for trouble in REMEDIES:
+        assert not advice(trouble, everything).endswith(": ")
+
+
+def test_a_training_knows_its_recipe_and_objective(tmp_path: Path) -> None:
+    trainer = small_trainer(tmp_path, "gan")
+    assert trainer.health.own == ("small-gan", "relativistic")
+    play(trainer, 1).save()
+    trainer.restore()
+    assert trainer.health.own == ("small-gan", "relativistic")

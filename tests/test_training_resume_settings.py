@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cardigan.apps.train import Run, train
-from cardigan.errors import RunError
+from cardigan.errors import RecipeError, RunError
 from cardigan.training.progress import Silence
 from cardigan.training.recipe import merge, parse_settings
 from cardigan.training.run import RunFolder
@@ -101,6 +101,31 @@ def test_a_recipe_of_many_changes_names_some(mine: Path, tmp_path: Path) -> None
 def test_a_recipe_and_minutes_go_together(mine: Path, tmp_path: Path) -> None:
     go(tmp_path, recipe=str(mine), minutes=1e-5)
     go(tmp_path, recipe=str(mine), minutes=1e-5, resume=True)
+
+
+def test_a_length_that_minutes_gave_is_no_other_recipe(mine: Path, tmp_path: Path) -> None:
+    go(tmp_path, recipe=str(mine), minutes=1e-5)
+    trained = length(tmp_path)
+    assert trained != 256
+    go(tmp_path, recipe=str(mine), resume=True)
+    assert length(tmp_path) == trained
+    go(tmp_path, recipe=str(mine), images=trained + 64, resume=True)
+    assert length(tmp_path) == trained + 64
+
+
+def test_minutes_are_added_to_what_is_trained(mine: Path, tmp_path: Path) -> None:
+    go(tmp_path, recipe=str(mine), minutes=1e-5)
+    trained = length(tmp_path)
+    go(tmp_path, minutes=1e-5, resume=True)
+    assert length(tmp_path) > trained
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_setting_that_cannot_be_is_not_hidden_by_images(resume: bool, mine: Path, tmp_path: Path) -> None:
+    if resume:
+        go(tmp_path, recipe=str(mine))
+    with pytest.raises(RecipeError, match=r"recipe key images: .*100\.5"):
+        go(tmp_path, recipe=str(mine), settings=["images=100.5"], images=320, resume=resume)
 
 
 def test_fewer_images_than_are_trained_is_said_and_loses_nothing(mine: Path, tmp_path: Path) -> None:

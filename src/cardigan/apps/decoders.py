@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from cardigan.data.spec import DataSpec
 from cardigan.games import Generative
 from cardigan.games.vae import VAE
 from cardigan.objectives import gaussian_log_likelihood
@@ -43,7 +44,7 @@ class Decoder(Protocol):
     """p(x|z) over standard normal latents."""
 
     protocol: Mapping[str, Any]
-    """Which law it is."""
+    """Which law it is and, of a density, of what."""
 
     def observe(self, shown: Shown, stream: torch.Generator) -> Shown:
         """What p(x|z) is a law of: the examples, or binary draws from their grey values."""
@@ -63,7 +64,8 @@ class OwnLikelihood:
 
     def __init__(self, game: VAE) -> None:
         self.game = game
-        self.protocol: Mapping[str, Any] = {"likelihood": game.config.likelihood}
+        density = density_entries(game.spec) if game.config.likelihood == "gaussian" else {}
+        self.protocol: Mapping[str, Any] = {"likelihood": game.config.likelihood, **density}
 
     def observe(self, shown: Shown, stream: torch.Generator) -> Shown:
         return Shown(self.game.observe(shown.images.cpu(), stream).to(shown.images.device))
@@ -86,7 +88,7 @@ class GaussianNoise:
     def __init__(self, game: Generative, deviation: Tensor) -> None:
         self.game, self.deviation = game, deviation
         one = {"sigma": deviation.item()} if deviation.numel() == 1 else {}
-        self.protocol: Mapping[str, Any] = {"likelihood": "N(x; G(z), sigma² I)", **one}
+        self.protocol: Mapping[str, Any] = {"likelihood": "N(x; G(z), sigma² I)", **one, **density_entries(game.spec)}
 
     def observe(self, shown: Shown, stream: torch.Generator) -> Shown:
         return shown
@@ -110,6 +112,13 @@ class GaussianNoise:
         if self.game.latent.distribution == "uniform":
             latents = torch.erf(latents / math.sqrt(2))  # 2Φ(u) - 1 is uniform on (-1, 1) for standard normal u
         return self.game.decode(latents, labels)
+
+
+def density_entries(spec: DataSpec) -> dict[str, Any]:
+    """What a density is of, without which its logarithm is no number to compare."""
+    if spec.kind == "points":
+        return {"density of": "points as they are"}
+    return {"density of": "pixels in [-1, 1]", "nats more of pixels in [0, 1]": spec.dimensions * math.log(2)}
 
 
 def batched(density: Density, numbers: int, chunk: int = CHUNK) -> LogLikelihood:

@@ -13,7 +13,7 @@ from cardigan.apps.files import read, reading_options
 from cardigan.apps.loglik import METRIC as LOGLIK
 from cardigan.apps.loglik import log_likelihood
 from cardigan.apps.model import Model, ModelSource, load
-from cardigan.apps.scores import SCORES, reconstruction_results
+from cardigan.apps.scores import SCORES, reconstruction_results, refuse_missing
 from cardigan.data import DataOptions, Splits
 from cardigan.errors import DataError, RecipeError
 from cardigan.evaluation import METRICS, Evaluation, Result
@@ -34,7 +34,7 @@ def evaluate(
     judged: str | Path,
     data: str | Path | None = None,
     *,
-    metrics: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     samples: int | None = None,
     features: str = "auto",
     seed: int = 0,
@@ -53,7 +53,8 @@ def evaluate(
         data: the real images; a run's own data by default. Their test split is the reference, the training split
             gives labels for features and is searched for copies.
         metrics: names from `cardigan.evaluation.METRICS` and, for a model that encodes, `cardigan.apps.scores.SCORES`;
-            by default all that suit; "loglik" (`cardigan.apps.loglik`), which takes a minute, only where it is named.
+            by default all that suit; "loglik" (`cardigan.apps.loglik`), which takes 5 million passes through the
+            decoder and back, only where it is named. One string of names with commas between them does, too.
         samples: how many; of "loglik" how many test images.
         steps, chains: of the annealing that "loglik" is measured by.
         settings: how to read the images: "data.size=64".
@@ -61,6 +62,7 @@ def evaluate(
     Raises:
         CardiganError: with one line that says what to do.
     """
+    metrics = listed(metrics)
     refuse_unknown(metrics)
     refuse_idle(metrics, steps=steps, chains=chains)
     path = Path(judged)
@@ -110,13 +112,15 @@ def evaluate_model(
 ) -> Evaluation:
     """All that can be measured of a model: reconstruction on test images, and samples against them.
 
-    Its log-likelihood, too, where it is asked for by name.
+    Its log-likelihood, too, where it is asked for by name. Where nothing is, and reconstructions can be measured but
+    samples not compared, a note says why.
 
     Raises:
         RunError: a metric asked for that this kind of model has not.
         CardiganError: as `cardigan.evaluation.evaluate`.
     """
     own, of_samples = divided(metrics, model)
+    refuse_missing(model, own if metrics else [])
     results: list[Result] = []
     notes: tuple[str, ...] = ()
     if own:
@@ -124,7 +128,8 @@ def evaluate_model(
         results += reconstruction_results(model, splits.test, seed, own)
     if of_samples is None or of_samples:
         model.generative()
-        judgement = judge(
+        compare = judge if metrics or not results else judged_if_possible
+        judgement = compare(
             ModelSource(model, seed),
             splits.test,
             train=splits.train,
@@ -146,11 +151,33 @@ def evaluate_model(
     return Evaluation(tuple(results), notes)
 
 
+def judged_if_possible(*sides: Any, **how: Any) -> Evaluation:
+    """`judge`, or a note of why there is nothing to compare."""
+    try:
+        return judge(*sides, **how)
+    except DataError as error:
+        return Evaluation((), (f"samples were not compared: {error}",))
+
+
 def divided(metrics: Sequence[str] | None, model: Model) -> tuple[list[str], list[str] | None]:
     """Metrics of reconstructions, and of samples (None: all that suit them)."""
     if metrics is None:
         return list(SCORES) if model.can_encode else [], None if model.can_sample else []
     return [name for name in metrics if name in SCORES], [name for name in metrics if name not in (*SCORES, LOGLIK)]
+
+
+def listed(metrics: str | Sequence[str] | None) -> list[str] | None:
+    """Names of metrics; they may come in one string, with commas between them.
+
+    Raises:
+        RecipeError: where there is none.
+    """
+    if metrics is None:
+        return None
+    names = [name.strip() for name in (metrics.split(",") if isinstance(metrics, str) else metrics)]
+    if not any(names):
+        raise RecipeError(f"no metric is named: choose from {', '.join((*METRICS, *SCORES, LOGLIK))}")
+    return [name for name in names if name]
 
 
 def refuse_unknown(metrics: Sequence[str] | None) -> None:

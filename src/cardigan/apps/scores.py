@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 import cardigan
+from cardigan.apps.decoders import density_entries
 from cardigan.apps.model import Model
 from cardigan.data import Dataset
+from cardigan.errors import RunError
 from cardigan.evaluation import Result, psnr
 from cardigan.evaluation.intervals import mean_interval
 from cardigan.evaluation.protocol import Better
@@ -21,6 +23,7 @@ from cardigan.objectives import bits_per_dimension
 from cardigan.training.randomness import seed_everything
 
 CHUNK = 100
+BOUNDS = ("elbo", "iwae")  # of log p(x)
 BOUND_SAMPLES = 50
 BOUND_IMAGES = 1_000
 
@@ -40,6 +43,31 @@ SCORES = {
     "mse": Score("lower", "mean squared error of a reconstruction, pixels in [-1, 1]"),
     "psnr": Score("higher", "dB, mean over the images"),
 }
+
+
+def scores_of(model: Model) -> list[str]:
+    """Names of the scores that the model has."""
+    game = model.game
+    bounds = BOUNDS if isinstance(game, VAE) else ()
+    bits = ["bits-per-dimension"] if isinstance(game, VAE) and game.config.likelihood != "gaussian" else []
+    errors = ["mse", *(["psnr"] if model.spec.kind == "images" else [])]
+    return [*bounds, *bits, *(errors if isinstance(game, VAE | Autoencoder) else [])]
+
+
+def refuse_missing(model: Model, names: Sequence[str]) -> None:
+    """Refuse a score that was asked for by name and that the model has not.
+
+    Raises:
+        RunError: where it has no encoder, or no such score.
+    """
+    if names:
+        model.encoding()
+    for name in names:
+        if name not in (known := scores_of(model)):
+            law = f" with a {model.game.config.likelihood} likelihood" if isinstance(model.game, VAE) else ""
+            raise RunError(
+                f"a model of the recipe {model.config.recipe}{law} has no {name}: choose from {', '.join(known)}"
+            )
 
 
 def reconstruction_results(model: Model, test: Dataset, seed: int, names: Sequence[str]) -> list[Result]:
@@ -68,7 +96,7 @@ def image_scores(model: Model, images: Tensor) -> dict[str, Tensor]:
         observed = game.observe(images)
         fit, kl = game.elbo_terms(observed)
         scores["elbo"] = fit - kl
-        if game.config.likelihood != "gaussian":
+        if "bits-per-dimension" in scores_of(model):
             scores["bits-per-dimension"] = bits_per_dimension(fit - kl, model.spec.dimensions)
     if isinstance(game, VAE | Autoencoder):
         rebuilt = game.reconstruct(images).float()
@@ -100,11 +128,14 @@ def protocol(model: Model, test: Dataset, seed: int) -> dict[str, Any]:
     }
     if isinstance(model.game, VAE):
         entries["likelihood"] = model.game.config.likelihood
+        if model.game.config.likelihood == "gaussian":
+            entries |= density_entries(model.spec)
     return entries
 
 
 def result(name: str, values: Tensor, entries: dict[str, Any]) -> Result:
     mean, (low, high) = mean_interval(values)
     score = SCORES[name]
-    entries = {**entries, "samples": len(values), "meaning": score.meaning}
+    density = f", a density of {entries['density of']}" if name in BOUNDS and "density of" in entries else ""
+    entries = {**entries, "samples": len(values), "meaning": score.meaning + density}
     return Result(name.replace("-", " "), mean, low, high, None, score.better, entries)

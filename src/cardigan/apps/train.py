@@ -77,7 +77,8 @@ def train(
     Args:
         data: a folder, archive, array file or built-in name; may be left out when resuming.
         recipe: a recipe's name or a TOML file; by default one is fitted to the images and the machine.
-        images, minutes: how long to train; at most one of them.
+        images, minutes: how long to train; at most one of them. When resuming, `images` counts from the run's beginning,
+            and `minutes` are added to what is trained.
         settings: changes to the recipe, as "key.sub=value" strings or as a nested dict.
         resume: go on with the run in `out`, or start it where there is none.
 
@@ -89,13 +90,11 @@ def train(
     if images is not None and minutes is not None:
         raise RecipeError("give --images or --minutes, not both")
     changes = dict(settings) if isinstance(settings, dict) else parse_settings(settings)
-    if images is not None:
-        changes = merge(changes, {"images": images})
     folder = RunFolder(Path(out))
     resumes = resume and folder.record_file.is_file()
     if not resumes:
         folder.refuse_if_taken()
-    request = Request(data, recipe, changes, minutes, resumes, device, evaluate)
+    request = Request(data, recipe, changes, images, minutes, resumes, device, evaluate)
     with folder.claimed():
         return play(folder, request, hear)
 
@@ -107,10 +106,20 @@ class Request:
     data: str | Path | None
     recipe: str | None
     changes: dict[str, Any]
+    images: int | None
     minutes: float | None
     resumes: bool
     device: str
     evaluate: bool
+
+    def laid_over(self, table: dict[str, Any]) -> Recipe:
+        """The recipe of a table with these settings; what is wrong with one is told even where --images replaces it."""
+        table = merge(table, self.changes)
+        if self.images is None:
+            return build_recipe(table)
+        length = {"images": self.images}
+        build_recipe(merge(length, table))
+        return build_recipe(merge(table, length))
 
 
 def play(folder: RunFolder, request: Request, hear: Listener) -> Run:
@@ -130,11 +139,11 @@ def play(folder: RunFolder, request: Request, hear: Listener) -> Run:
     session = Session(trainer, hear, score=score)
     try:
         session.run()
-    except TrainingError:
+    except TrainingError as error:
         if (folder.model / "config.json").is_file():
-            finish(folder, splits, trainer, evaluate=False)
+            finish(folder, splits, trainer, str(error), evaluate=False)
         raise
-    return finish(folder, splits, trainer, request.evaluate)
+    return finish(folder, splits, trainer, trainer.health.verdict(), request.evaluate)
 
 
 def take_up(record: RunRecord, splits: Splits, folder: RunFolder, request: Request) -> Trainer:
@@ -145,9 +154,8 @@ def take_up(record: RunRecord, splits: Splits, folder: RunFolder, request: Reque
     return trainer
 
 
-def finish(folder: RunFolder, splits: Splits, trainer: Trainer, evaluate: bool) -> Run:
+def finish(folder: RunFolder, splits: Splits, trainer: Trainer, verdict: str, evaluate: bool) -> Run:
     """Sample the deployed model, measure it, and write the report."""
-    verdict = trainer.health.verdict()
     model = load(folder.path, str(trainer.arithmetic.device))
     picture = final_picture(model, splits)
     save_picture(picture, folder.path / "samples.png")
@@ -193,7 +201,7 @@ def resolve(request: Request, spec: DataSpec) -> Recipe:
     table = recipe_table(request.recipe or "default")
     if request.recipe in (None, "default"):
         table = fit_to_data(table, spec, choose_device(request.device))
-    return build_recipe(merge(table, request.changes))
+    return request.laid_over(table)
 
 
 def location(data: str | Path) -> str:
@@ -210,11 +218,10 @@ def reopen(folder: RunFolder, request: Request) -> tuple[RunRecord, Splits]:
     splits = read(data, begun.data)
     if splits.train.digest != record.digest:
         raise RunError(f"{folder.path} was trained on other images than {data} holds now: start a new run")
-    resolved = build_recipe(merge(begun.model_dump(mode="json", exclude_none=True), request.changes))
+    resolved = request.laid_over(begun.model_dump(mode="json", exclude_none=True))
     refuse_changes(begun, resolved)
     if request.recipe is not None:
-        timed = ("images",) if request.minutes is not None else ()
-        refuse_other_recipe(resolved, resolve(request, record.spec), *timed)
+        refuse_other_recipe(resolved, resolve(request, record.spec), "images")  # the run keeps its own length
     return RunRecord(data=location(data), digest=record.digest, spec=record.spec, recipe=resolved), splits
 
 

@@ -36,7 +36,10 @@ def run(
     ] = "auto",
     seed: SeedOption = 0,
     steps: Annotated[
-        int | None, typer.Option(min=2, metavar="N", help="Temperatures of loglik's annealing; 1000 by default.")
+        int | None,
+        typer.Option(
+            min=2, metavar="N", help="Temperatures of loglik's annealing, 1000 by default: time grows with them."
+        ),
     ] = None,
     chains: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Annealed chains of loglik for each image; 16 by default.")
@@ -53,7 +56,7 @@ def run(
     evaluation = evaluate(
         judged,
         data,
-        metrics=[name.strip() for name in metrics.split(",")] if metrics else None,
+        metrics=metrics,
         samples=samples,
         features=features,
         seed=seed,

@@ -28,9 +28,10 @@ def run(
         str | None,
         typer.Option("--recipe", "-r", metavar="NAME", help="A recipe's name or TOML file; by default it is fitted."),
     ] = None,
-    images: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train for so many images.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train for so many images in all.")] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0.01, metavar="M", help="Train for about so many minutes.")
+        float | None,
+        typer.Option(min=0.01, metavar="M", help="Train for about so many minutes; with --resume, so many more."),
     ] = None,
     set_: Annotated[
         list[str] | None,

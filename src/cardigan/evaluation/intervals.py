@@ -33,10 +33,10 @@ def normal_interval(value: float, error: float) -> tuple[float, float]:
 
 
 def mean_interval(values: Tensor) -> tuple[float, tuple[float, float]]:
-    """The mean of independent values (n,) and its 95 % interval by the normal approximation."""
+    """The mean of independent values (n,) and its 95 % interval by the normal approximation; one value bounds nothing."""
     values = values.double()
     mean = float(values.mean())
-    error = float(values.std()) / sqrt(len(values)) if len(values) > 1 else 0.0
+    error = float(values.std()) / sqrt(len(values)) if len(values) > 1 else inf
     return mean, normal_interval(mean, error)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,33 +19,57 @@ WORTH_A_CODE = 0.01
 
 Trouble = Literal["dead generator", "collapsed diversity", "overfit discriminator", "nothing learnt"]
 
-ADVICE: dict[Trouble, str] = {
-    "dead generator": (
-        "the generator gets no gradient, so it can no longer learn: use a non-saturating or relativistic objective, "
-        "or a smaller discriminator learning rate"
-    ),
-    "collapsed diversity": (
-        "the generator draws nearly the same picture whatever its latent: use the default recipe, "
-        "or lower the generator's learning rate"
-    ),
-    "overfit discriminator": (
-        "the discriminator knows its training images by heart and scores unseen ones like fakes: stop earlier, "
-        "raise r1, or train on more images"
-    ),
+SIGNS = {"gradient generator", "diversity", "overfit", "gain"}
+"""Readings that a trouble shows in."""
+
+DIAGNOSES: dict[Trouble, str] = {
+    "dead generator": "the generator gets no gradient, so it can no longer learn",
+    "collapsed diversity": "the generator draws nearly the same picture whatever its latent",
+    "overfit discriminator": ("the discriminator knows its training images by heart and scores unseen ones like fakes"),
     "nothing learnt": (
-        "on held-out images the model does no better than one that ignores its input and always gives the mean image: "
-        "lower the learning rate, or train longer"
+        "on held-out images the model does no better than one that ignores its input and always gives the mean image"
     ),
 }
+
+REMEDIES: dict[Trouble, dict[str, set[str]]] = {
+    "dead generator": {
+        "use a non-saturating or relativistic objective": {"non-saturating", "relativistic"},
+        "lower the discriminator's learning rate": set(),
+    },
+    "collapsed diversity": {
+        "use the default recipe": {"default"},
+        "lower the generator's learning rate": set(),
+    },
+    "overfit discriminator": {"stop earlier": set(), "raise r1": set(), "train on more images": set()},
+    "nothing learnt": {"lower the learning rate": set(), "train longer": set()},
+}
+"""What to do, each with the recipes or objectives that it would be no change from."""
+
+
+def advice(trouble: Trouble, own: Collection[str] = ()) -> str:
+    """What a trouble is and what to do about it.
+
+    Args:
+        own: the recipe and the objective in use, which nobody need be told to use.
+    """
+    *first, last = [remedy for remedy, same in REMEDIES[trouble].items() if not same & set(own)]
+    return f"{DIAGNOSES[trouble]}: {', '.join(first)}{', or ' * bool(first)}{last}"
 
 
 @dataclass
 class Health:
-    """Watches a training's readings; a trouble counts once it has lasted `patience` examinations on end."""
+    """Watches a training's readings; a trouble counts once it has lasted `patience` examinations on end.
+
+    Attributes:
+        examinations: how many there have been.
+        own: the recipe and the objective in use.
+    """
 
     config: HealthConfig
     most_diverse: float = 0.0
     streaks: dict[Trouble, int] = field(default_factory=dict)
+    examinations: int = 0
+    own: tuple[str, ...] = ()
 
     def examine(self, readings: Mapping[str, float]) -> list[Trouble]:
         """The troubles that have just become certain.
@@ -54,6 +78,9 @@ class Health:
             readings: "gradient generator" (norm), "diversity" (of samples over that of real images),
                 "overfit" (see `overfit`), "gain" (see `gain`), "progress"; those that a game does not have are left out.
         """
+        if not SIGNS & readings.keys():
+            return []
+        self.examinations += 1
         variety = readings.get("diversity", 1.0)
         self.most_diverse = max(self.most_diverse, variety)
         # An untrained generator draws grey: low diversity is a trouble once there was more of it, or late.
@@ -80,12 +107,23 @@ class Health:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: plain numbers by name, as the constructor takes them."""
-        return {"most_diverse": self.most_diverse, "streaks": dict(self.streaks)}
+        return {
+            "most_diverse": self.most_diverse,
+            "streaks": dict(self.streaks),
+            "examinations": self.examinations,
+        }
 
     def verdict(self) -> str:
-        """One line on how the training stands."""
-        lasting = [trouble for trouble, streak in self.streaks.items() if streak >= self.config.patience]
-        return "; ".join(f"{trouble}: {ADVICE[trouble]}" for trouble in lasting) or "healthy"
+        """One line on how the training stands; with fewer examinations than `patience`, a trouble seen in all counts."""
+        if not self.examinations:
+            return "not examined"
+        enough = min(self.config.patience, self.examinations)
+        lasting = [trouble for trouble, streak in self.streaks.items() if streak >= enough]
+        return "; ".join(map(self.told, lasting)) or "healthy"
+
+    def told(self, trouble: Trouble) -> str:
+        """The trouble, what it is, and what to do about it."""
+        return f"{trouble}: {advice(trouble, self.own)}"
 
 
 def diversity(samples: Tensor, real: Tensor) -> float:

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from torch import Tensor
+
 from cardigan.errors import TrainingError
 from cardigan.games import Encoding, Generative
-from cardigan.training.health import ADVICE, diversity, gain, overfit
+from cardigan.training.health import diversity, gain, overfit
 from cardigan.training.journal import Journal
 from cardigan.training.pictures import draw, save_picture
 from cardigan.training.progress import Listener, Tick
@@ -80,6 +82,7 @@ class Session:
                     if time.perf_counter() - saved > trainer.recipe.log.checkpoint_seconds:
                         trainer.save()
                         saved = time.perf_counter()
+            self.examine_unseen()
             trainer.save()
         finally:
             self.listener.close()
@@ -160,26 +163,41 @@ class Session:
     def preview(self) -> None:
         """A picture of the state of play, and the health that it shows."""
         trainer = self.trainer
-        examples = trainer.preview(PREVIEWED if trainer.record.spec.kind == "images" else 2_000)
+        examples = self.examples()
         picture = draw(examples, trainer.record.spec, columns=None if not isinstance(trainer.game, Encoding) else 12)
         save_picture(picture, trainer.folder.samples / f"{trainer.images:010d}.png")
         self.journal.picture("samples", picture, trainer.images)
+        readings = self.readings(examples)
+        if "diversity" in readings:
+            self.journal.write(trainer.rounds, trainer.images, {"diversity": readings["diversity"]})
+        self.look_after(readings)
+
+    def examine_unseen(self) -> None:
+        """Examine the last readings of a training that was to draw no pictures, in which they would have been."""
+        if self.scalars and not self.trainer.recipe.log.previews:
+            self.look_after(self.readings(self.examples()))
+
+    def examples(self) -> Tensor:
+        return self.trainer.preview(PREVIEWED if self.trainer.record.spec.kind == "images" else 2_000)
+
+    def readings(self, examples: Tensor) -> dict[str, float]:
+        """What health is told from, by the last scalars and these samples."""
+        trainer = self.trainer
         readings = {**self.scalars, "progress": trainer.progress}
         if isinstance(trainer.game, Generative) and not isinstance(trainer.game, Encoding):
             real = trainer.batch_of(trainer.splits.train, min(PREVIEWED, len(trainer.splits.train))).images
             readings["diversity"] = diversity(examples[:PREVIEWED], real)
-            self.journal.write(trainer.rounds, trainer.images, {"diversity": readings["diversity"]})
-        self.look_after(readings)
+        return readings
 
     def look_after(self, readings: dict[str, float]) -> None:
         health = self.trainer.health
         troubles = health.examine(readings)
         for trouble in troubles:
-            self.listener.note(f"{trouble}: {ADVICE[trouble]}")
+            self.listener.note(health.told(trouble))
         if fatal := health.fatal(troubles):
             self.trainer.save()
             self.deploy_last()
-            raise TrainingError(f"stopped after {self.trainer.images:,} images: {fatal[0]}: {ADVICE[fatal[0]]}")
+            raise TrainingError(f"stopped after {self.trainer.images:,} images: {health.told(fatal[0])}")
 
     def evaluate(self) -> None:
         """Score the averaged model, and deploy it if it is the best so far."""

@@ -83,7 +83,7 @@ class Trainer:
         self.measuring = False
         self.rounds = self.drawn = self.rollbacks = 0
         self.best: dict[str, Any] = {}
-        self.health = Health(self.recipe.health)
+        self.health = self.examiner({})
 
     def seat(self, name: str) -> Seat:
         if name not in self.recipe.optimiser:
@@ -91,6 +91,10 @@ class Trainer:
         parameters = list(getattr(self.game, name).parameters())
         config = self.recipe.optimiser[name]
         return Seat(name, parameters, config.build(parameters), config)
+
+    def examiner(self, state: dict[str, Any]) -> Health:
+        """The training's health, as a checkpoint knew it."""
+        return Health(self.recipe.health, **state, own=(self.recipe.recipe, getattr(self.recipe.game, "objective", "")))
 
     # ---- progress -------------------------------------------------------------------------------------------------
 
@@ -230,7 +234,7 @@ class Trainer:
             ) from error
         self.rounds, self.drawn, self.best = state["rounds"], state["drawn"], state["best"]
         self.rollbacks = max(self.rollbacks, state["rollbacks"])
-        self.health = Health(self.recipe.health, **state["health"])
+        self.health = self.examiner(state["health"])
         self.finite.fill_(True)
 
     def roll_back(self) -> None:
