@@ -1,11 +1,13 @@
 """The fast strided convolutions are torch's, to rounding, in every layout, precision and order of differentiation."""
 
+from collections.abc import Callable, Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from cardigan.networks import strided
-from cardigan.networks.strided import Double, Halve
+from cardigan.networks.strided import Double, Halve, Same
 
 SHAPES = [(5, 3), (3, 5)]
 """Coarse and fine channels: one doubling with few fine channels, one with many."""
@@ -96,3 +98,50 @@ def test_matrix_products_are_taken_for_deep_layers_and_fast_products_only(monkey
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
     assert strided.is_deep(deep, few)
     assert not strided.is_deep(deep, few.double())
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_same_is_torchs_in_every_order_of_differentiation(kernel: int, two_threads: None) -> None:
+    weight = torch.randn(3, 2, kernel, kernel, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(2, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+    padding = (kernel // 2, kernel // 2)
+    torch.testing.assert_close(
+        strided._Same.apply(x, weight, padding), nn.functional.conv2d(x, weight, padding=padding)
+    )
+
+    def apply(maps: Tensor, weights: Tensor) -> Tensor:
+        return strided._Same.apply(maps, weights, padding).tanh()
+
+    assert torch.autograd.gradcheck(apply, (x, weight))
+    assert torch.autograd.gradgradcheck(apply, (x, weight))
+
+
+@pytest.mark.parametrize("layer", [lambda: Same(4, 6), lambda: Halve(4, 6), lambda: Double(6, 4)])
+def test_weight_gradients_of_several_threads_are_taken_in_float32(
+    layer: Callable[[], nn.Module], two_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    module = layer()
+    x = torch.randn(2, module.in_channels, 8, 8)
+
+    def gradient(autocast: bool) -> Tensor:
+        module.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            module(x).float().square().mean().backward()
+        return module.weight.grad.clone()
+
+    asked = []
+    original = torch.ops.aten.convolution_backward
+    spy = lambda *given: asked.append(given[0].dtype) or original(*given)  # noqa: E731
+    monkeypatch.setattr(strided.torch.ops.aten, "convolution_backward", spy)
+    coarse, exact = gradient(True), gradient(False)
+    assert set(asked) == {torch.float32}
+    torch.testing.assert_close(coarse, exact, rtol=0.05, atol=0.02 * float(exact.abs().max()))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cardigan.errors import RecipeError
+from cardigan.networks.strided import strided, with_bias
 
 Shape = tuple[int, int, int]
 Normalisation = Literal["none", "batch", "layer", "spectral"]
@@ -96,7 +97,7 @@ class UpConv2d(nn.Conv2d):
         weight = self.weight.transpose(0, 1)
         # A transposed convolution runs its kernel backwards.
         kernel = (weight.flatten(2) @ (4 * _spread(weight).flip(0))).unflatten(2, (4, 4))
-        return F.conv_transpose2d(input, kernel, self.bias, stride=2, padding=1)
+        return with_bias(strided(input, kernel, True), self.bias)
 
 
 class ConvDown2d(nn.Conv2d):
@@ -108,7 +109,7 @@ class ConvDown2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         weight = self.weight
         kernel = (weight.flatten(2) @ _spread(weight)).unflatten(2, (4, 4))
-        return F.conv2d(input, kernel, self.bias, stride=2, padding=1)
+        return with_bias(strided(input, kernel, False), self.bias)
 
 
 def _spread(kernel: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from cardigan.config import Config
 from cardigan.networks.heads import Discriminator, Encoder, Generator, class_vectors
 from cardigan.networks.layers import Centre, FromMaps, LabelledLatent, Shape, ToMaps, he, stages
-from cardigan.networks.strided import Double, Halve
+from cardigan.networks.strided import Double, Halve, Same
 
 SLOPE = 0.2
 GAIN = sqrt(2 / (1 + SLOPE**2))
@@ -33,7 +33,7 @@ class Block(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.mix = nn.Conv2d(channels, channels, 3, padding=1)
+        self.mix = Same(channels, channels)
         for parameter in self.mix.parameters():
             nn.init.zeros_(parameter)
 

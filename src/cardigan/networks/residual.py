@@ -25,6 +25,7 @@ from cardigan.networks.layers import (
     stages,
 )
 from cardigan.networks.spectral import Network, spectral_norm
+from cardigan.networks.strided import Same
 
 
 class UpBlock(nn.Module):
@@ -35,8 +36,8 @@ class UpBlock(nn.Module):
         self.norm1 = ConditionalBatchNorm2d(inputs, classes)
         self.conv1 = UpConv2d(inputs, outputs)
         self.norm2 = ConditionalBatchNorm2d(outputs, classes)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1)
+        self.conv2 = Same(outputs, outputs)
+        self.shortcut = Same(inputs, outputs, 1)
         _initialise(self)
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
@@ -61,10 +62,10 @@ class DownBlock(nn.Module):
         norm = layer_norm if normalisation == "layer" else lambda channels: nn.Identity()
         self.down = down
         self.enter = nn.Identity() if first else nn.Sequential(norm(inputs), nn.ReLU())
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv1 = Same(inputs, outputs)
         self.norm2 = norm(outputs)
-        self.conv2 = ConvDown2d(outputs, outputs) if down else nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1) if down or inputs != outputs else nn.Identity()
+        self.conv2 = ConvDown2d(outputs, outputs) if down else Same(outputs, outputs)
+        self.shortcut = Same(inputs, outputs, 1) if down or inputs != outputs else nn.Identity()
         _initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,7 +89,7 @@ class ResidualGenerator(nn.Module):
         self.start = nn.Sequential(glorot(nn.Linear(latent, prod(base))), ToMaps(*base))
         self.blocks = nn.ModuleList(UpBlock(inputs, outputs, classes) for inputs, outputs in pairwise(channels))
         self.norm = nn.BatchNorm2d(channels[-1])
-        self.output = glorot(nn.Conv2d(channels[-1], shape[0], 3, padding=1))
+        self.output = glorot(Same(channels[-1], shape[0]))
 
     def forward(
         self, latent: Float[Tensor, "batch latent"], labels: Int[Tensor, " batch"] | None = None

@@ -1,9 +1,11 @@
-"""The 4 x 4 convolutions with stride 2 that halve and double feature maps, faster where a CPU's own are slow.
+"""Convolutions that halve, double or keep the size of feature maps, faster where a CPU's own are slow.
 
-Two of torch's kernels run far below the processor's rate. The weight gradient of a deep layer (many channels, few
+Some of torch's kernels run far below the processor's rate. The weight gradient of a deep layer (many channels, few
 pixels) gains from being written as matrix products, one a tap. Doubling to a few channels, which is what ends a
 generator and what begins the way back to a discriminator's images, takes a third of the time as a 2 x 2 convolution
-whose channels are then laid out as pixels. Elsewhere these layers are torch's own.
+whose channels are then laid out as pixels. And the threads of a weight gradient in bfloat16 wait for each other by
+spinning: beside one other busy process a step took up to thirty times as long. Where there are several threads it is
+taken in float32, for a fifth of a step on a quiet machine. Elsewhere these layers are torch's own.
 """
 
 from typing import Any
@@ -37,8 +39,7 @@ def double(coarse: Tensor, weight: Tensor) -> Tensor:
 def weight_gradient(fine: Tensor, coarse: Tensor, weight: Tensor) -> Tensor:
     """The gradient of <halve(fine, weight), coarse> by the weight."""
     if not is_deep(weight, coarse):
-        rest = (None, STRIDE, PADDING, (1, 1), False, (0, 0), 1, (False, True, False))
-        return torch.ops.aten.convolution_backward(coarse, fine, weight, *rest)[1]
+        return kernel_gradient(fine, coarse, weight, STRIDE, PADDING)
     height, width = coarse.shape[2:]
     by_channel = coarse.permute(0, 2, 3, 1).flatten(0, 2).t().contiguous()
     padded = F.pad(fine.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
@@ -48,6 +49,22 @@ def weight_gradient(fine: Tensor, coarse: Tensor, weight: Tensor) -> Tensor:
         for column in range(4)
     ]
     return torch.stack(taps, 1).unflatten(1, KERNEL).permute(0, 3, 1, 2)
+
+
+def kernel_gradient(
+    maps: Tensor, gradient: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
+) -> Tensor:
+    """The gradient of <conv2d(maps, weight), gradient> by the weight."""
+    rest = (None, stride, padding, (1, 1), False, (0, 0), 1, (False, True, False))
+    operands = [gradient, maps, weight]
+    if spins(gradient.dtype):
+        operands = [operand.float() for operand in operands]
+    return torch.ops.aten.convolution_backward(*operands, *rest)[1].to(weight.dtype)
+
+
+def spins(dtype: torch.dtype) -> bool:
+    """Whether the threads of a weight gradient would wait for each other without giving up their cores."""
+    return dtype == torch.bfloat16 and torch.get_num_threads() > 1
 
 
 def is_thin(weight: Tensor) -> bool:
@@ -85,15 +102,56 @@ class _Strided(torch.autograd.Function):
         return to_maps, to_weight, None
 
 
+class _Same(torch.autograd.Function):
+    """A convolution of stride 1 that keeps the size, whose weight gradient is `kernel_gradient`."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+        ctx.padding = padding
+        ctx.save_for_backward(maps, weight)
+        return F.conv2d(maps, weight, None, 1, padding)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, Tensor | None, None]:
+        (gradient,) = grad_outputs
+        maps, weight = ctx.saved_tensors
+        to_maps = to_weight = None
+        if ctx.needs_input_grad[0]:
+            to_maps = F.conv_transpose2d(gradient, weight, None, 1, ctx.padding)
+        if ctx.needs_input_grad[1]:
+            to_weight = kernel_gradient(maps, gradient, weight, (1, 1), ctx.padding)
+        return to_maps, to_weight, None
+
+
 def strided(maps: Tensor, weight: Tensor, transposed: bool) -> Tensor:
-    """`_Strided` in autocast's precision; the casts are made outside, so that second derivatives go through them."""
-    if torch.is_autocast_enabled("cpu"):
-        maps, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (maps, weight))
-    return _Strided.apply(maps, weight, transposed)
+    """`_Strided` in autocast's precision on a CPU, torch's own elsewhere."""
+    if maps.device.type != "cpu":
+        return (F.conv_transpose2d if transposed else F.conv2d)(maps, weight, None, STRIDE, PADDING)
+    return _Strided.apply(*autocast(maps, weight), transposed)
+
+
+def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """In autocast's precision; the casts are made here, outside a function, so that second derivatives go through them."""
+    if not torch.is_autocast_enabled("cpu"):
+        return tensors
+    return tuple(tensor.to(torch.get_autocast_dtype("cpu")) for tensor in tensors)
 
 
 def with_bias(maps: Tensor, bias: Tensor | None) -> Tensor:
     return maps if bias is None else maps + bias.to(maps.dtype)[:, None, None]
+
+
+class Same(nn.Conv2d):
+    """(batch, inputs, height, width) to (batch, outputs, height, width); the kernel's side is odd."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, bias: bool = True):
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not spins(torch.bfloat16):
+            return super().forward(input)
+        side = self.kernel_size[0] // 2
+        return with_bias(_Same.apply(*autocast(input, self.weight), (side, side)), self.bias)
 
 
 class Halve(nn.Conv2d):
