@@ -72,6 +72,15 @@ def test_quantiles_that_jump_between_normals(deviation: float) -> None:
     assert w2(p, q) ** 2 == pytest.approx(((found[0] - found[1]) ** 2).mean(), rel=1e-4)
 
 
+def test_weights_that_rounding_adds_up_to_more_than_one() -> None:
+    """Reflecting both about 4 changes nothing; the second moment bounds W2 from both sides."""
+    comb = LineMixture([Normal(float(i)) for i in range(9)])
+    assert comb.cdf(torch.tensor([100.0], dtype=torch.float64)).item() <= 1
+    found = w2(comb, P)
+    assert found == pytest.approx(w2(comb, Normal(8)), rel=1e-9)
+    assert 4 < found < math.sqrt(4**2 + (1 + 20 / 3))
+
+
 def test_gaussians_of_the_plane() -> None:
     p = Gaussian([0, 0], [[2, 0.5], [0.5, 1]])
     q = Gaussian([1, -1], [[1, -0.3], [-0.3, 1.5]])

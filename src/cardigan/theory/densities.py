@@ -191,7 +191,8 @@ class LineMixture(Mixture, Line):
         self.lines = tuple(parts)
 
     def cdf(self, x: Tensor) -> Tensor:
-        return sum((w * line.cdf(x) for w, line in zip(self.weights, self.lines, strict=True)), torch.zeros_like(x))
+        total = sum((w * line.cdf(x) for w, line in zip(self.weights, self.lines, strict=True)), torch.zeros_like(x))
+        return total.clamp(0, 1)  # rounded weights may add up to a little more
 
 
 class PointMasses(Distribution):

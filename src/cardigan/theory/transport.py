@@ -40,7 +40,7 @@ def w2(p: Line, q: Line) -> float:
     Quantiles jump where a distribution has a gap. Panels therefore end at the levels that F_p and F_q reach on a grid
     of points: within one panel neither quantile moves by more than the grid's step.
     """
-    levels = torch.cat([line.cdf(steps_of(line)) for line in (p, q)])
+    levels = torch.cat([line.cdf(steps_of(line)) for line in (p, q)]).clamp(0, 1)
     even = torch.linspace(-TAIL, TAIL, 33, dtype=torch.float64)
     breaks = torch.cat([torch.special.ndtri(levels).clamp(-TAIL, TAIL), even]).unique()
     rule = rule_of(breaks[:-1, None], breaks[1:, None], FINE)
