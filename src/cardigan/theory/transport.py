@@ -98,19 +98,26 @@ Weights = Sequence[float] | Tensor | None
 def emd(x: Tensor, y: Tensor, x_mass: Weights = None, y_mass: Weights = None, order: int = 1) -> Plan:
     """The exact optimal transport of two weighted samples; equal weights by default.
 
-    It is a network flow, which the simplex of POT solves. Without POT, equally many points of equal weight are left to
-    scipy as an assignment, which is as exact and takes up to thirteen times as long.
+    It is a network flow, which the simplex of POT solves; differences of cost below about 1e-12 of the largest cost
+    count as nought to it, so one far outlier can blur what lies close together. Without POT, equally many points of
+    equal weight are left to scipy as an assignment, which is as exact and takes up to thirteen times as long.
 
     Raises:
-        TheoryError: for shapes that do not fit, masses that are none, or where POT is needed and not installed.
+        TheoryError: for shapes that do not fit, points that are not finite, masses that are none, or where POT is needed
+            and not installed.
     """
     cost = costs(x, y, order)
     if x_mass is None and y_mass is None and len(x) == len(y) and find_spec("ot") is None:
         return assignment(cost, order)
     weights = weights_of(x, y, x_mass, y_mass)
     ot = network_simplex("samples of unequal size or weight need")
-    coupling = torch.from_numpy(ot.emd(*weights, cost.numpy(), numItermax=10_000_000))
+    coupling = torch.from_numpy(ot.emd(*weights, (cost / unit_of(cost)).numpy(), numItermax=10_000_000))
     return Plan((coupling * cost).sum().item(), coupling, order)
+
+
+def unit_of(cost: Tensor) -> float:
+    """The largest cost, for POT's tolerance is absolute; 1 where all are nought."""
+    return cost.max().item() or 1.0
 
 
 def assignment(cost: Tensor, order: int) -> Plan:
@@ -127,11 +134,14 @@ def potentials(
     """The dual of `emd`: f (n,) and g (m,) with f_i + g_j <= cost_ij, whose mean sum is the least cost (Kantorovich 1942).
 
     Raises:
-        TheoryError: for shapes that do not fit, masses that are none, or where POT is not installed.
+        TheoryError: for shapes that do not fit, points that are not finite, masses that are none, or where POT is not
+            installed.
     """
+    cost = costs(x, y, order)
+    weights, unit = weights_of(x, y, x_mass, y_mass), unit_of(cost)
     ot = network_simplex("the dual of a transport needs")
-    _, log = ot.emd(*weights_of(x, y, x_mass, y_mass), costs(x, y, order).numpy(), numItermax=10_000_000, log=True)
-    return torch.from_numpy(log["u"]), torch.from_numpy(log["v"])
+    _, log = ot.emd(*weights, (cost / unit).numpy(), numItermax=10_000_000, log=True)
+    return torch.from_numpy(log["u"]) * unit, torch.from_numpy(log["v"]) * unit
 
 
 def network_simplex(what: str) -> ModuleType:
@@ -152,8 +162,8 @@ def sinkhorn(
     log(n m): the bias. Small regularisations take many iterations. Points without mass take no part.
 
     Raises:
-        TheoryError: for shapes that do not fit, masses that are none, a regularisation that is not positive, or one so
-            small that the marginals are not met to a millionth after `ITERATIONS`.
+        TheoryError: for shapes that do not fit, points that are not finite, masses that are none, a regularisation that
+            is not positive, or one so small that the marginals are not met to a millionth after `ITERATIONS`.
     """
     if not regularisation > 0:
         raise TheoryError(f"regularisation must be positive, not {regularisation}: for nought, use emd")
@@ -189,7 +199,10 @@ def costs(x: Tensor, y: Tensor, order: int) -> Tensor:
         raise TheoryError(f"points must be (n, d) and (m, d) with the same d, not {list(x.shape)} and {list(y.shape)}")
     if order not in (1, 2):
         raise TheoryError(f"order must be 1 or 2, not {order}")
-    return torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist") ** order
+    cost = torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist") ** order
+    if not torch.isfinite(cost).all():
+        raise TheoryError("points must be finite, and so must their distances to the power `order`")
+    return cost
 
 
 def weights_of(x: Tensor, y: Tensor, x_mass: Weights, y_mass: Weights) -> tuple[np.ndarray, np.ndarray]:
