@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cardigan.errors import TheoryError
 from cardigan.theory import transport
-from cardigan.theory.densities import Gaussian, LineMixture, Normal, Uniform
+from cardigan.theory.densities import Gaussian, LineMixture, Normal, PointMasses, Uniform, ring
 from cardigan.theory.optimal import kantorovich_potential
 from cardigan.theory.transport import emd, gaussian_w2, potentials, sinkhorn, w1, w2
 
@@ -189,6 +189,12 @@ def test_a_plan_that_is_no_coupling_is_refused(monkeypatch: pytest.MonkeyPatch) 
         (lambda: emd(points(3), points(3), [0.5, 0.5], [1 / 3] * 3), "as many masses"),
         (lambda: sinkhorn(points(3), points(3), 0.0), "positive"),
         (lambda: sinkhorn(points(3), points(3), 0.1, [2.0, -1.0, 0.0]), "not negative"),
+        (lambda: w1(P, PointMasses([[0.0]])), "densities of the line .*, not PointMasses"),
+        (lambda: w1(ring(), ring()), "densities of the line .*, not Mixture"),
+        (lambda: w2(P, gaussian(P)), "densities of the line .*, not Gaussian"),
+        (lambda: kantorovich_potential(P, gaussian(P)), "densities of the line"),
+        (lambda: LineMixture([P, gaussian(P)]), "densities of the line"),
+        (lambda: gaussian_w2(gaussian(P), P), "Gaussians, not Normal: on the line"),
         (lambda: gaussian_w2(gaussian(P), Gaussian([0, 0], [[1, 0], [0, 1]])), "one dimension"),
     ],
 )

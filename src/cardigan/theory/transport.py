@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from cardigan.errors import TheoryError
-from cardigan.theory.densities import Gaussian, Line, masses, same_dimension
+from cardigan.theory.densities import Gaussian, Line, masses, on_the_line, same_dimension
 from cardigan.theory.quadrature import FINE, PANELS, line_rule, rule_of
 
 TAIL = 8.0
@@ -28,7 +28,12 @@ ITERATIONS = 100_000
 
 
 def w1(p: Line, q: Line) -> float:
-    """W1(p, q) = ∫ |F_p − F_q| dx on the line, which is ∫ |F_p⁻¹ − F_q⁻¹| du (Vallender 1974)."""
+    """W1(p, q) = ∫ |F_p − F_q| dx on the line, which is ∫ |F_p⁻¹ − F_q⁻¹| du (Vallender 1974).
+
+    Raises:
+        TheoryError: where p or q is no density of the line.
+    """
+    on_the_line(p, q)
     rule = line_rule((p, q))
     x = rule.points[:, 0]
     return (rule.weights * (p.cdf(x) - q.cdf(x)).abs()).sum().item()
@@ -39,7 +44,11 @@ def w2(p: Line, q: Line) -> float:
 
     Quantiles jump where a distribution has a gap. Panels therefore end at the levels that F_p and F_q reach on a grid
     of points: within one panel neither quantile moves by more than the grid's step.
+
+    Raises:
+        TheoryError: where p or q is no density of the line.
     """
+    on_the_line(p, q)
     levels = torch.cat([line.cdf(steps_of(line)) for line in (p, q)]).clamp(0, 1)
     even = torch.linspace(-TAIL, TAIL, 33, dtype=torch.float64)
     breaks = torch.cat([torch.special.ndtri(levels).clamp(-TAIL, TAIL), even]).unique()
@@ -58,7 +67,14 @@ def steps_of(line: Line) -> Tensor:
 
 
 def gaussian_w2(p: Gaussian, q: Gaussian) -> float:
-    """W2 of Gaussians: √(|μp − μq|² + tr(Σp + Σq − 2 (Σp^½ Σq Σp^½)^½)) (Dowson & Landau 1982): the root of FID."""
+    """W2 of Gaussians: √(|μp − μq|² + tr(Σp + Σq − 2 (Σp^½ Σq Σp^½)^½)) (Dowson & Landau 1982): the root of FID.
+
+    Raises:
+        TheoryError: where p or q is no Gaussian, or their dimensions differ.
+    """
+    for distribution in (p, q):
+        if not isinstance(distribution, Gaussian):
+            raise TheoryError(f"this takes Gaussians, not {type(distribution).__name__}: on the line, use w2")
     same_dimension(p, q)
     root = square_root(p.covariance)
     cross = torch.linalg.eigvalsh(root @ q.covariance @ root).clamp(min=0).sqrt().sum()
