@@ -147,6 +147,25 @@ def test_narrow_modes_in_a_wide_plane(density: d.Density, shape: tuple[int, floa
     assert 0.65 < d.jensen_shannon(density, wide) <= math.log(2) + 1e-9
 
 
+def beside_a_needle(broad: Normal, at: float, weight: float = 0.5) -> LineMixture:
+    return LineMixture([broad, Normal(at, 0.001)], [weight, 1 - weight])
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "expected"),
+    [
+        (Normal(0, 3), beside_a_needle(Normal(-1, 0.1), 1), 496.0976024776),
+        (Normal(0, 7), beside_a_needle(Normal(-24, 1), 2, 0.3), 310.5947831612),
+        (Normal(0, 10), beside_a_needle(Normal(-20, 1), 2), 247.6009980305),
+    ],
+)
+def test_mixtures_bend_beyond_the_mass_of_their_narrow_parts(p: Normal, q: LineMixture, expected: float) -> None:
+    """The references are sums over twenty million points, most of them about the needle."""
+    assert d.kl(p, q) == pytest.approx(expected, rel=1e-11)
+    nested = LineMixture([q, LineMixture([q])], [0.25, 0.75])
+    assert d.kl(p, nested) == pytest.approx(expected, rel=1e-11)
+
+
 def test_kinks_and_narrow_ridges_of_the_plane() -> None:
     middle, shifted = round_gaussian(1), round_gaussian(1, at=1)
     assert d.total_variation(middle, shifted) == pytest.approx(math.erf(1 / math.sqrt(8)), abs=1e-8)
@@ -298,6 +317,15 @@ def test_samples_of_the_plane() -> None:
         (lambda: Gaussian([0], [[1, 0], [0, 1]]), "1 x 1"),
         (lambda: Normal(0, 0), "positive"),
         (lambda: Uniform(1, 1), "above low"),
+        (lambda: Uniform(0, math.inf), "finite"),
+        (lambda: Uniform(math.nan, 1), "finite"),
+        (lambda: Normal(math.nan), "mean must be finite"),
+        (lambda: Normal(0, math.inf), "positive and finite"),
+        (lambda: Normal(0, math.nan), "positive and finite"),
+        (lambda: Gaussian([math.nan], [[1]]), "mean and covariance must be finite"),
+        (lambda: Gaussian([0], [[math.inf]]), "mean and covariance must be finite"),
+        (lambda: PointMasses([[math.nan]]), "points must be finite"),
+        (lambda: UpwardLine(math.inf), "offset must be finite"),
         (lambda: d.kl(P, ring()), "one dimension"),
         (lambda: P.log_prob(torch.zeros(3)), "shape"),
         (lambda: d.kl(*[Gaussian(torch.zeros(3), torch.eye(3))] * 2), "one and two dimensions"),

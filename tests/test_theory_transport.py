@@ -9,9 +9,9 @@ from torch import Tensor
 
 from cardigan.errors import TheoryError
 from cardigan.theory import transport
-from cardigan.theory.densities import Gaussian, LineMixture, Normal, Uniform
+from cardigan.theory.densities import Gaussian, LineMixture, Normal, PointMasses, Uniform, ring
 from cardigan.theory.optimal import kantorovich_potential
-from cardigan.theory.transport import emd, gaussian_w2, sinkhorn, w1, w2
+from cardigan.theory.transport import emd, gaussian_w2, potentials, sinkhorn, w1, w2
 
 P = Normal(0, 1)
 
@@ -72,6 +72,15 @@ def test_quantiles_that_jump_between_normals(deviation: float) -> None:
     assert w2(p, q) ** 2 == pytest.approx(((found[0] - found[1]) ** 2).mean(), rel=1e-4)
 
 
+def test_weights_that_rounding_adds_up_to_more_than_one() -> None:
+    """Reflecting both about 4 changes nothing; the means and variances bound W2 from both sides."""
+    comb = LineMixture([Normal(float(i)) for i in range(9)])
+    assert comb.cdf(torch.tensor([100.0], dtype=torch.float64)).item() <= 1
+    found = w2(comb, P)
+    assert found == pytest.approx(w2(comb, Normal(8)), rel=1e-9)
+    assert 4 < found < math.sqrt(4**2 + (1 + 20 / 3) + 1)
+
+
 def test_gaussians_of_the_plane() -> None:
     p = Gaussian([0, 0], [[2, 0.5], [0.5, 1]])
     q = Gaussian([1, -1], [[1, -0.3], [-0.3, 1.5]])
@@ -115,6 +124,22 @@ def test_assignment_and_network_simplex_agree(order: int, monkeypatch: pytest.Mo
     torch.testing.assert_close(ours.coupling, theirs.coupling)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e-7, 1e7])
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_unit_of_length_changes_nothing(order: int, scale: float) -> None:
+    pytest.importorskip("ot")
+    x, y = points(50), points(50, seed=1)
+    cost = emd(x, y, order=order).cost * scale**order
+    assert emd(x * scale, y * scale, order=order).cost == pytest.approx(cost, rel=1e-12, abs=0)
+    f, g = potentials(x * scale, y * scale, order=order)
+    assert (f.mean() + g.mean()).item() == pytest.approx(cost, rel=1e-12, abs=0)
+
+
+def test_points_that_coincide_cost_nothing() -> None:
+    same = torch.ones(4, 2)
+    assert emd(same, same).cost == 0
+
+
 def test_unequal_samples_and_masses() -> None:
     pytest.importorskip("ot")
     x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [1.0], [3.0]])
@@ -156,10 +181,20 @@ def test_a_plan_that_is_no_coupling_is_refused(monkeypatch: pytest.MonkeyPatch) 
         (lambda: emd(points(3), points(3, 4)), "same d"),
         (lambda: emd(points(0), points(3)), "same d"),
         (lambda: emd(points(3), points(3), order=3), "order"),
+        (lambda: emd(points(3) * math.nan, points(3)), "must be finite"),
+        (lambda: potentials(points(3), points(3) + math.inf), "must be finite"),
+        (lambda: sinkhorn(points(3), points(3) + math.inf, 0.1), "must be finite"),
+        (lambda: emd(points(3) * 1e200, points(3), order=2), "must be finite"),
         (lambda: emd(points(3), points(3), [0.5, 0.6, 0.1], [1 / 3] * 3), "add up to 1"),
         (lambda: emd(points(3), points(3), [0.5, 0.5], [1 / 3] * 3), "as many masses"),
         (lambda: sinkhorn(points(3), points(3), 0.0), "positive"),
         (lambda: sinkhorn(points(3), points(3), 0.1, [2.0, -1.0, 0.0]), "not negative"),
+        (lambda: w1(P, PointMasses([[0.0]])), "densities of the line .*, not PointMasses"),
+        (lambda: w1(ring(), ring()), "densities of the line .*, not Mixture"),
+        (lambda: w2(P, gaussian(P)), "densities of the line .*, not Gaussian"),
+        (lambda: kantorovich_potential(P, gaussian(P)), "densities of the line"),
+        (lambda: LineMixture([P, gaussian(P)]), "densities of the line"),
+        (lambda: gaussian_w2(gaussian(P), P), "Gaussians, not Normal: on the line"),
         (lambda: gaussian_w2(gaussian(P), Gaussian([0, 0], [[1, 0], [0, 1]])), "one dimension"),
     ],
 )

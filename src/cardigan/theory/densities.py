@@ -69,8 +69,10 @@ class Normal(Line):
     deviation: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.deviation > 0:
-            raise TheoryError(f"deviation must be positive, not {self.deviation}")
+        if not math.isfinite(self.mean):
+            raise TheoryError(f"mean must be finite, not {self.mean}")
+        if not 0 < self.deviation < math.inf:
+            raise TheoryError(f"deviation must be positive and finite, not {self.deviation}")
 
     def log_prob(self, x: Tensor) -> Tensor:
         z = (checked(x, 1)[:, 0] - self.mean) / self.deviation
@@ -93,7 +95,8 @@ class Gaussian(Density):
     """N(mean, covariance) in any dimension.
 
     Raises:
-        TheoryError: where the covariance is not symmetric, not positive definite or of another dimension.
+        TheoryError: where the covariance is not symmetric, not positive definite or of another dimension, or a number is
+            not finite.
     """
 
     def __init__(self, mean: Sequence[float] | Tensor, covariance: Sequence[Sequence[float]] | Tensor) -> None:
@@ -104,6 +107,8 @@ class Gaussian(Density):
             raise TheoryError(
                 f"covariance must be {self.dimension} x {self.dimension}, not {list(self.covariance.shape)}"
             )
+        if not (torch.isfinite(self.mean).all() and torch.isfinite(self.covariance).all()):
+            raise TheoryError("mean and covariance must be finite")
         if not torch.allclose(self.covariance, self.covariance.T):
             raise TheoryError("covariance must be symmetric")
         root, failed = torch.linalg.cholesky_ex(self.covariance)
@@ -132,8 +137,8 @@ class Uniform(Line):
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.high > self.low:
-            raise TheoryError(f"high must be above low, not {self.high} and {self.low}")
+        if not 0 < self.high - self.low < math.inf:
+            raise TheoryError(f"high must be above low and both finite, not {self.high} and {self.low}")
 
     def log_prob(self, x: Tensor) -> Tensor:
         x = checked(x, 1)[:, 0]
@@ -184,27 +189,35 @@ class Mixture(Density):
 
 
 class LineMixture(Mixture, Line):
-    """A mixture on the line, which has quantiles."""
+    """A mixture on the line, which has quantiles.
+
+    Raises:
+        TheoryError: where a weight is negative, they do not add up to one, or a part has no quantiles.
+    """
 
     def __init__(self, parts: Sequence[Line], weights: Sequence[float] | None = None) -> None:
         super().__init__(parts, weights)
+        on_the_line(*parts)
         self.lines = tuple(parts)
 
     def cdf(self, x: Tensor) -> Tensor:
-        return sum((w * line.cdf(x) for w, line in zip(self.weights, self.lines, strict=True)), torch.zeros_like(x))
+        total = sum((w * line.cdf(x) for w, line in zip(self.weights, self.lines, strict=True)), torch.zeros_like(x))
+        return total.clamp(0, 1)  # rounded weights may add up to a little more
 
 
 class PointMasses(Distribution):
     """Finitely many points that carry all the mass; points given twice are one.
 
     Raises:
-        TheoryError: where a mass is negative, or they do not add up to one.
+        TheoryError: where a point is not finite, a mass is negative, or they do not add up to one.
     """
 
     def __init__(self, points: Sequence[Sequence[float]] | Tensor, mass: Sequence[float] | None = None) -> None:
         places = torch.as_tensor(points, dtype=torch.float64)
         if places.dim() != 2 or not len(places):
             raise TheoryError("points must have the shape (n, dimension), with at least one of them")
+        if not torch.isfinite(places).all():
+            raise TheoryError("points must be finite")
         given = masses([1 / len(places)] * len(places) if mass is None else mass)
         if len(given) != len(places):
             raise TheoryError(f"{len(places)} points need as many masses, not {len(given)}")
@@ -222,6 +235,10 @@ class UpwardLine(Distribution):
 
     offset: float = 0.0
     dimension = 2
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.offset):
+            raise TheoryError(f"offset must be finite, not {self.offset}")
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         height = torch.rand(n, generator=generator, dtype=torch.float64)
@@ -273,6 +290,15 @@ def same_dimension(*distributions: Distribution) -> int:
     if len(found) > 1:
         raise TheoryError(f"both distributions need one dimension, not {found[0]} and {found[1]}")
     return found[0]
+
+
+def on_the_line(*distributions: Distribution) -> None:
+    """Nothing, or a TheoryError where one of them has no quantiles."""
+    for distribution in distributions:
+        if not isinstance(distribution, Line):
+            raise TheoryError(
+                f"this takes densities of the line (Normal, Uniform, LineMixture), not {type(distribution).__name__}"
+            )
 
 
 def checked(x: Tensor, dimension: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cardigan.errors import TheoryError
-from cardigan.theory.densities import Line
+from cardigan.theory.densities import Line, on_the_line
 from cardigan.theory.quadrature import line_rule
 
 Score = Callable[[Tensor], Tensor]
@@ -66,7 +66,11 @@ def kantorovich_potential(p: Line, q: Line, points: int = 20_001) -> tuple[Tenso
     """The critic that attains W1 on the line: x (n,) and f(x) (n,), with f' = sign(F_q − F_p), so |f'| is at most 1.
 
     E_p f − E_q f = ∫ f' (F_q − F_p) dx = W1(p, q): Kantorovich and Rubinstein's duality without a gap.
+
+    Raises:
+        TheoryError: where p or q is no density of the line.
     """
+    on_the_line(p, q)
     ends = line_rule((p, q)).points[:, 0]
     x = torch.linspace(ends.min().item(), ends.max().item(), points, dtype=torch.float64)
     middle = (x[1:] + x[:-1]) / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -86,8 +87,9 @@ def rule_for(*densities: Density) -> Rule:
     """A rule that is exact to rounding where the densities, and what is made of them smoothly, have their mass.
 
     On the line: Gauss-Legendre in panels between the densities' landmarks and the points where two of them cross, at
-    which total variation and its like have kinks. In the plane: products of it in cells that are as small as the
-    narrowest part of a density that they meet. Both are refined where an integrand needs it.
+    which total variation and its like have kinks; around the narrow parts of mixtures they are finer. In the plane:
+    products of it in cells that are as small as the narrowest part of a density that they meet. Both are refined where
+    an integrand needs it.
 
     Raises:
         TheoryError: where their dimensions differ, or are more than two, or a density does not add up to one.
@@ -102,11 +104,39 @@ def rule_for(*densities: Density) -> Rule:
 
 def line_rule(densities: tuple[Density, ...]) -> Rule:
     landmarks = torch.cat([density.landmarks()[:, 0] for density in densities]).unique()
-    first = panels(landmarks)
+    mixtures = [parts for parts in map(weighted_parts, densities) if len(parts) > 1]
+    rings = torch.cat([landmarks[:0], *(rings_around(part, landmarks) for parts in mixtures for part, _ in parts)])
+    first = panels(landmarks, rings)
+    bends = [bends_of(parts, first.points[:, 0]) for parts in mixtures]
     breaks = torch.cat(
         [landmarks, *(crossings(p, q, first.points) for p in densities for q in densities if p is not q)]
     )
-    return verified(panels(breaks.unique()), densities)
+    return verified(panels(breaks.unique(), torch.cat([rings, *bends])), densities)
+
+
+def weighted_parts(density: Density, log_weight: float = 0.0) -> list[tuple[Density, float]]:
+    """What a mixture, and the mixtures in it, consist of, with the logarithms of the weights."""
+    if not isinstance(density, Mixture):
+        return [(density, log_weight)]
+    weighted = zip(density.parts, density.weights.tolist(), strict=True)
+    return [
+        found
+        for part, weight in weighted
+        if weight > 0
+        for found in weighted_parts(part, log_weight + math.log(weight))
+    ]
+
+
+def rings_around(part: Density, within: Tensor) -> Tensor:
+    """Points twice, four times, ... as far from a part's centre as its mass reaches.
+
+    Where another part is far away, a mixture's logarithm follows a narrow part well beyond its mass.
+    """
+    low, high = box(part.landmarks()[:, 0])
+    doublings = math.ceil(math.log2(max((within[-1] - within[0]).item() / (high - low).item(), 1))) + 1
+    reach = (high - low) / 2 * 2.0 ** torch.arange(1, doublings + 1, dtype=torch.float64)
+    points = torch.cat([(low + high) / 2 - reach, (low + high) / 2 + reach])
+    return points[(points > within[0]) & (points < within[-1])]
 
 
 def verified(rule: Rule, densities: tuple[Density, ...]) -> Rule:
@@ -121,16 +151,16 @@ def verified(rule: Rule, densities: tuple[Density, ...]) -> Rule:
     return rule
 
 
-def panels(breaks: Tensor) -> AdaptiveRule:
-    """Gauss-Legendre in equal panels between the breaks."""
-    steps = torch.linspace(0, 1, PANELS + 1, dtype=torch.float64)
-    edges = breaks[:-1, None] + (breaks[1:] - breaks[:-1])[:, None] * steps
-    low, high = edges[:, :-1].reshape(-1, 1), edges[:, 1:].reshape(-1, 1)
-    return rule_of(low, high, NODES)
+def panels(breaks: Tensor, more: Tensor) -> AdaptiveRule:
+    """Gauss-Legendre in equal panels between the breaks, which are cut at more points."""
+    steps = torch.arange(PANELS, dtype=torch.float64) / PANELS
+    edges = breaks[:-1, None] + breaks.diff()[:, None] * steps
+    edges = torch.cat([edges.flatten(), breaks[-1:], more]).unique()
+    return rule_of(edges[:-1, None], edges[1:, None], NODES)
 
 
 def crossings(p: Density, q: Density, at: Tensor) -> Tensor:
-    """Where p = q between the points, by bisection."""
+    """Where p = q between the points."""
 
     def excess(x: Tensor) -> Tensor:
         return (p.log_prob(x[:, None]) - q.log_prob(x[:, None])).nan_to_num(nan=0.0)
@@ -138,10 +168,31 @@ def crossings(p: Density, q: Density, at: Tensor) -> Tensor:
     x = at[:, 0]
     sign = excess(x).sign()
     here = (sign[:-1] * sign[1:] < 0).nonzero().flatten()
-    low, high, left = x[here], x[here + 1], sign[here]
+    return bisected(lambda middle: excess(middle).sign() == sign[here], x[here], x[here + 1])
+
+
+def bends_of(parts: list[tuple[Density, float]], x: Tensor) -> Tensor:
+    """Where another part becomes the largest, between the points (n,): there the logarithm of a mixture bends."""
+
+    def heights(x: Tensor) -> Tensor:
+        return torch.stack([part.log_prob(x[:, None]) + log_weight for part, log_weight in parts])
+
+    largest = heights(x).argmax(0)
+    here = largest.diff().nonzero().flatten()
+    before, after = largest[here], largest[here + 1]
+
+    def first_leads(middle: Tensor) -> Tensor:
+        found = heights(middle)
+        return found.gather(0, before[None])[0] > found.gather(0, after[None])[0]
+
+    return bisected(first_leads, x[here], x[here + 1])
+
+
+def bisected(stays: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
+    """Between low and high, elementwise, where what holds at low ceases to."""
     for _ in range(60):
         middle = (low + high) / 2
-        same = excess(middle).sign() == left
+        same = stays(middle)
         low, high = torch.where(same, middle, low), torch.where(same, high, middle)
     return (low + high) / 2
 

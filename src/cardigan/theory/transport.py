@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from cardigan.errors import TheoryError
-from cardigan.theory.densities import Gaussian, Line, masses, same_dimension
+from cardigan.theory.densities import Gaussian, Line, masses, on_the_line, same_dimension
 from cardigan.theory.quadrature import FINE, PANELS, line_rule, rule_of
 
 TAIL = 8.0
@@ -28,7 +28,12 @@ ITERATIONS = 100_000
 
 
 def w1(p: Line, q: Line) -> float:
-    """W1(p, q) = ∫ |F_p − F_q| dx on the line, which is ∫ |F_p⁻¹ − F_q⁻¹| du (Vallender 1974)."""
+    """W1(p, q) = ∫ |F_p − F_q| dx on the line, which is ∫ |F_p⁻¹ − F_q⁻¹| du (Vallender 1974).
+
+    Raises:
+        TheoryError: where p or q is no density of the line.
+    """
+    on_the_line(p, q)
     rule = line_rule((p, q))
     x = rule.points[:, 0]
     return (rule.weights * (p.cdf(x) - q.cdf(x)).abs()).sum().item()
@@ -39,8 +44,12 @@ def w2(p: Line, q: Line) -> float:
 
     Quantiles jump where a distribution has a gap. Panels therefore end at the levels that F_p and F_q reach on a grid
     of points: within one panel neither quantile moves by more than the grid's step.
+
+    Raises:
+        TheoryError: where p or q is no density of the line.
     """
-    levels = torch.cat([line.cdf(steps_of(line)) for line in (p, q)])
+    on_the_line(p, q)
+    levels = torch.cat([line.cdf(steps_of(line)) for line in (p, q)]).clamp(0, 1)
     even = torch.linspace(-TAIL, TAIL, 33, dtype=torch.float64)
     breaks = torch.cat([torch.special.ndtri(levels).clamp(-TAIL, TAIL), even]).unique()
     rule = rule_of(breaks[:-1, None], breaks[1:, None], FINE)
@@ -58,7 +67,14 @@ def steps_of(line: Line) -> Tensor:
 
 
 def gaussian_w2(p: Gaussian, q: Gaussian) -> float:
-    """W2 of Gaussians: √(|μp − μq|² + tr(Σp + Σq − 2 (Σp^½ Σq Σp^½)^½)) (Dowson & Landau 1982): the root of FID."""
+    """W2 of Gaussians: √(|μp − μq|² + tr(Σp + Σq − 2 (Σp^½ Σq Σp^½)^½)) (Dowson & Landau 1982): the root of FID.
+
+    Raises:
+        TheoryError: where p or q is no Gaussian, or their dimensions differ.
+    """
+    for distribution in (p, q):
+        if not isinstance(distribution, Gaussian):
+            raise TheoryError(f"this takes Gaussians, not {type(distribution).__name__}: on the line, use w2")
     same_dimension(p, q)
     root = square_root(p.covariance)
     cross = torch.linalg.eigvalsh(root @ q.covariance @ root).clamp(min=0).sqrt().sum()
@@ -98,19 +114,26 @@ Weights = Sequence[float] | Tensor | None
 def emd(x: Tensor, y: Tensor, x_mass: Weights = None, y_mass: Weights = None, order: int = 1) -> Plan:
     """The exact optimal transport of two weighted samples; equal weights by default.
 
-    It is a network flow, which the simplex of POT solves. Without POT, equally many points of equal weight are left to
-    scipy as an assignment, which is as exact and takes up to thirteen times as long.
+    It is a network flow, which the simplex of POT solves; differences of cost below about 1e-12 of the largest cost
+    count as nought to it, so one far outlier can blur what lies close together. Without POT, equally many points of
+    equal weight are left to scipy as an assignment, which is as exact and takes up to thirteen times as long.
 
     Raises:
-        TheoryError: for shapes that do not fit, masses that are none, or where POT is needed and not installed.
+        TheoryError: for shapes that do not fit, points that are not finite, masses that are none, or where POT is needed
+            and not installed.
     """
     cost = costs(x, y, order)
     if x_mass is None and y_mass is None and len(x) == len(y) and find_spec("ot") is None:
         return assignment(cost, order)
     weights = weights_of(x, y, x_mass, y_mass)
     ot = network_simplex("samples of unequal size or weight need")
-    coupling = torch.from_numpy(ot.emd(*weights, cost.numpy(), numItermax=10_000_000))
+    coupling = torch.from_numpy(ot.emd(*weights, (cost / unit_of(cost)).numpy(), numItermax=10_000_000))
     return Plan((coupling * cost).sum().item(), coupling, order)
+
+
+def unit_of(cost: Tensor) -> float:
+    """The largest cost, for POT's tolerance is absolute; 1 where all are nought."""
+    return cost.max().item() or 1.0
 
 
 def assignment(cost: Tensor, order: int) -> Plan:
@@ -127,11 +150,14 @@ def potentials(
     """The dual of `emd`: f (n,) and g (m,) with f_i + g_j <= cost_ij, whose mean sum is the least cost (Kantorovich 1942).
 
     Raises:
-        TheoryError: for shapes that do not fit, masses that are none, or where POT is not installed.
+        TheoryError: for shapes that do not fit, points that are not finite, masses that are none, or where POT is not
+            installed.
     """
+    cost = costs(x, y, order)
+    weights, unit = weights_of(x, y, x_mass, y_mass), unit_of(cost)
     ot = network_simplex("the dual of a transport needs")
-    _, log = ot.emd(*weights_of(x, y, x_mass, y_mass), costs(x, y, order).numpy(), numItermax=10_000_000, log=True)
-    return torch.from_numpy(log["u"]), torch.from_numpy(log["v"])
+    _, log = ot.emd(*weights, (cost / unit).numpy(), numItermax=10_000_000, log=True)
+    return torch.from_numpy(log["u"]) * unit, torch.from_numpy(log["v"]) * unit
 
 
 def network_simplex(what: str) -> ModuleType:
@@ -152,8 +178,8 @@ def sinkhorn(
     log(n m): the bias. Small regularisations take many iterations. Points without mass take no part.
 
     Raises:
-        TheoryError: for shapes that do not fit, masses that are none, a regularisation that is not positive, or one so
-            small that the marginals are not met to a millionth after `ITERATIONS`.
+        TheoryError: for shapes that do not fit, points that are not finite, masses that are none, a regularisation that
+            is not positive, or one so small that the marginals are not met to a millionth after `ITERATIONS`.
     """
     if not regularisation > 0:
         raise TheoryError(f"regularisation must be positive, not {regularisation}: for nought, use emd")
@@ -189,7 +215,10 @@ def costs(x: Tensor, y: Tensor, order: int) -> Tensor:
         raise TheoryError(f"points must be (n, d) and (m, d) with the same d, not {list(x.shape)} and {list(y.shape)}")
     if order not in (1, 2):
         raise TheoryError(f"order must be 1 or 2, not {order}")
-    return torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist") ** order
+    cost = torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist") ** order
+    if not torch.isfinite(cost).all():
+        raise TheoryError("points must be finite, and so must their distances to the power `order`")
+    return cost
 
 
 def weights_of(x: Tensor, y: Tensor, x_mass: Weights, y_mass: Weights) -> tuple[np.ndarray, np.ndarray]:
