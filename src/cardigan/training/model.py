@@ -18,7 +18,7 @@ from cardigan.errors import RunError
 from cardigan.games import Game, GameConfig
 from cardigan.training.checkpoint import write_atomically
 
-FORMAT = 2
+FORMAT = 3
 
 
 class ModelConfig(Config):
@@ -29,7 +29,7 @@ class ModelConfig(Config):
         frequencies: of the classes among them; empty without classes.
     """
 
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     cardigan: str = cardigan.__version__
     recipe: str
     data: str
