@@ -152,6 +152,10 @@ def test_table_is_for_people(judged: dict[float, Evaluation]):
     assert text.count("\n") == len(judged[0.5].results) + len(judged[0.5].notes)
 
 
+def test_nothing_measured_is_no_table():
+    assert Evaluation((), ("not measured: too few",)).lines() == ["note: not measured: too few"]
+
+
 def test_json_round_trip(judged: dict[float, Evaluation]):
     evaluation = judged[0.5]
     odd = Result("odd", math.nan, -math.inf, math.inf, None, "lower", {"x": math.inf})

@@ -68,9 +68,12 @@ class Evaluation:
 
     def lines(self) -> list[str]:
         """A table for people: one line a metric, then the notes."""
+        notes = [f"note: {note}" for note in self.notes]
+        if not self.results:
+            return notes
         width = max([len("metric"), *(len(result.metric) for result in self.results)])
         header = f"{'metric':<{width}} {'value':>9} {'95 % interval':<20} meaning"
-        return [header, *(result.line(width) for result in self.results), *(f"note: {note}" for note in self.notes)]
+        return [header, *(result.line(width) for result in self.results), *notes]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
