@@ -140,6 +140,8 @@ def test_recipes():
 def test_a_recipe_shown_can_be_trained(tmp_path: Path):
     (tmp_path / "mine.toml").write_text(succeeds("recipes", "vae"))
     succeeds("train", "digits", "--out", tmp_path / "run", "--recipe", tmp_path / "mine.toml", *QUICK, "--no-evaluate")
+    run = tomllib.loads((tmp_path / "run" / "run.toml").read_text(encoding="utf-8"))["recipe"]
+    assert (run["recipe"], run["game"]["name"]) == ("vae", "vae")
 
 
 def test_data(tmp_path: Path):

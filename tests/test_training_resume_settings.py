@@ -98,11 +98,6 @@ def test_a_recipe_of_many_changes_names_some(mine: Path, tmp_path: Path) -> None
         go(tmp_path, recipe="vae", resume=True)
 
 
-def test_a_recipe_and_minutes_go_together(mine: Path, tmp_path: Path) -> None:
-    go(tmp_path, recipe=str(mine), minutes=1e-5)
-    go(tmp_path, recipe=str(mine), minutes=1e-5, resume=True)
-
-
 def test_a_length_that_minutes_gave_is_no_other_recipe(mine: Path, tmp_path: Path) -> None:
     go(tmp_path, recipe=str(mine), minutes=1e-5)
     trained = length(tmp_path)
@@ -116,7 +111,7 @@ def test_a_length_that_minutes_gave_is_no_other_recipe(mine: Path, tmp_path: Pat
 def test_minutes_are_added_to_what_is_trained(mine: Path, tmp_path: Path) -> None:
     go(tmp_path, recipe=str(mine), minutes=1e-5)
     trained = length(tmp_path)
-    go(tmp_path, minutes=1e-5, resume=True)
+    go(tmp_path, recipe=str(mine), minutes=1e-5, resume=True)
     assert length(tmp_path) > trained
 
 

@@ -6,10 +6,10 @@
 >>> print(cardigan.evaluate("runs/digits"))                # doctest: +SKIP
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cardigan.errors import CardiganError
+from cardigan.lazy import fetching
 
 if TYPE_CHECKING:
     from cardigan.apps.evaluate import evaluate
@@ -20,19 +20,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["CardiganError", "DataOptions", "Model", "Run", "__version__", "evaluate", "load", "open_data", "train"]
 
-# torch takes two seconds to import: nothing here does so before it is used.
-_HOMES = {
-    "DataOptions": "cardigan.data",
-    "Model": "cardigan.apps.model",
-    "Run": "cardigan.apps.train",
-    "evaluate": "cardigan.apps.evaluate",
-    "load": "cardigan.apps.model",
-    "open_data": "cardigan.data",
-    "train": "cardigan.apps.train",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'cardigan' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = fetching(
+    __name__,
+    {
+        "data": ("DataOptions", "open_data"),
+        "apps.model": ("Model", "load"),
+        "apps.train": ("Run", "train"),
+        "apps.evaluate": ("evaluate",),
+    },
+)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cardigan.data.cache import cache_folder
 from cardigan.data.options import DataOptions
 from cardigan.data.spec import Batch, DataSpec
+from cardigan.lazy import fetching
 
 if TYPE_CHECKING:
     from cardigan.data.batches import Batches, Stream
@@ -34,23 +34,13 @@ __all__ = [
     "open_data",
 ]
 
-# These import torch, which costs a second: they are fetched when first asked for.
-_LAZY = {
-    "Batches": "batches",
-    "Stream": "batches",
-    "Dataset": "dataset",
-    "PointModes": "dataset",
-    "Splits": "dataset",
-    "StackedModes": "dataset",
-    "Inspection": "inspect",
-    "inspect_data": "inspect",
-    "open_data": "opening",
-    "Order": "order",
-    "derived_seed": "order",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+__getattr__ = fetching(
+    __name__,
+    {
+        "batches": ("Batches", "Stream"),
+        "dataset": ("Dataset", "PointModes", "Splits", "StackedModes"),
+        "inspect": ("Inspection", "inspect_data"),
+        "opening": ("open_data",),
+        "order": ("Order", "derived_seed"),
+    },
+)

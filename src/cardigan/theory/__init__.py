@@ -1,7 +1,8 @@
 """The lecture's mathematics with exact answers: densities, divergences, transport, optimal discriminators, likelihood."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cardigan.lazy import fetching
 
 if TYPE_CHECKING:
     from cardigan.theory.densities import (
@@ -86,56 +87,42 @@ __all__ = [
     "w2",
 ]
 
-# torch and scipy take seconds to import: nothing here does so before it is used.
-_HOMES = {
-    "Density": "densities",
-    "Distribution": "densities",
-    "Gaussian": "densities",
-    "Line": "densities",
-    "LineMixture": "densities",
-    "Mixture": "densities",
-    "Normal": "densities",
-    "PointMasses": "densities",
-    "Uniform": "densities",
-    "UpwardLine": "densities",
-    "grid": "densities",
-    "ring": "densities",
-    "DiracGAN": "dirac",
-    "radius": "dirac",
-    "f_divergence": "divergences",
-    "gaussian_kl": "divergences",
-    "gaussian_pearson": "divergences",
-    "jensen_shannon": "divergences",
-    "kl": "divergences",
-    "neyman": "divergences",
-    "pearson": "divergences",
-    "relativistic": "divergences",
-    "reverse_kl": "divergences",
-    "squared_hellinger": "divergences",
-    "total_variation": "divergences",
-    "triangular": "divergences",
-    "variational_bound": "divergences",
-    "AnnealedBound": "likelihood",
-    "Annealing": "likelihood",
-    "LinearGaussian": "likelihood",
-    "LogLikelihood": "likelihood",
-    "importance_bound": "likelihood",
-    "OPTIMAL_SCORES": "optimal",
-    "kantorovich_potential": "optimal",
-    "optimal_score": "optimal",
-    "Rule": "quadrature",
-    "rule_for": "quadrature",
-    "Plan": "transport",
-    "emd": "transport",
-    "gaussian_w2": "transport",
-    "potentials": "transport",
-    "sinkhorn": "transport",
-    "w1": "transport",
-    "w2": "transport",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = fetching(
+    __name__,
+    {
+        "densities": (
+            "Density",
+            "Distribution",
+            "Gaussian",
+            "Line",
+            "LineMixture",
+            "Mixture",
+            "Normal",
+            "PointMasses",
+            "Uniform",
+            "UpwardLine",
+            "grid",
+            "ring",
+        ),
+        "dirac": ("DiracGAN", "radius"),
+        "divergences": (
+            "f_divergence",
+            "gaussian_kl",
+            "gaussian_pearson",
+            "jensen_shannon",
+            "kl",
+            "neyman",
+            "pearson",
+            "relativistic",
+            "reverse_kl",
+            "squared_hellinger",
+            "total_variation",
+            "triangular",
+            "variational_bound",
+        ),
+        "likelihood": ("AnnealedBound", "Annealing", "LinearGaussian", "LogLikelihood", "importance_bound"),
+        "optimal": ("OPTIMAL_SCORES", "kantorovich_potential", "optimal_score"),
+        "quadrature": ("Rule", "rule_for"),
+        "transport": ("Plan", "emd", "gaussian_w2", "potentials", "sinkhorn", "w1", "w2"),
+    },
+)
