@@ -48,10 +48,12 @@ def test_a_model_needs_no_more_than_its_folder(tmp_path: Path) -> None:
     assert torch.equal(cardigan.load(tmp_path / "elsewhere", "cpu").sample(3), expected)
 
 
-def test_opponents_take_no_memory(tmp_path: Path) -> None:
-    model = trained(tmp_path)
-    assert all(p.is_meta for p in model.game.discriminator.parameters())
-    assert not any(p.is_meta for p in model.game.generator.parameters())
+def test_the_opponent_is_kept_as_it_is(tmp_path: Path) -> None:
+    trainer = play(small_trainer(tmp_path, "gan"), 4)
+    trainer.deploy()
+    game = cardigan.load(tmp_path, "cpu").game
+    for key, value in trainer.game.discriminator.state_dict().items():
+        torch.testing.assert_close(game.discriminator.state_dict()[key], value, rtol=0, atol=0)
 
 
 def test_a_sample_depends_on_seed_and_index_alone(tmp_path: Path) -> None:

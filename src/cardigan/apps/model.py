@@ -36,7 +36,7 @@ class Model:
         self.config, self.spec = config, config.spec
         self.device = choose_device(device)
         self.game = game
-        for name in game.deployed:
+        for name in game.stored:
             getattr(game, name).to(self.device)
 
     @property
@@ -49,7 +49,7 @@ class Model:
 
     @property
     def digest(self) -> str:
-        """Of the weights that sampling takes."""
+        """Of the weights that decoding or encoding takes."""
         return weights_digest(
             {f"{n}.{k}": t for n in self.game.deployed for k, t in getattr(self.game, n).state_dict().items()}
         )

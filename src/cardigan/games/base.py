@@ -54,6 +54,9 @@ class Game(nn.Module):
     deployed: tuple[str, ...]
     """Attribute names of the modules that a trained model needs; their weights are averaged over training."""
 
+    opponent: str = ""
+    """Attribute name of the module that a trained model is kept with, as it is, to ask how real a picture looks."""
+
     largest_loss: float = math.inf
     """A loss beyond this, either way, is an explosion: the trainer goes back as it does from one that is not finite."""
 
@@ -62,6 +65,11 @@ class Game(nn.Module):
         self.spec = spec
         self.progress = 0.0
         self.rounds = 0
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Attribute names of all modules that a model folder holds."""
+        return (*self.deployed, self.opponent) if self.opponent else self.deployed
 
     def round(self, batches: Iterator[Batch]) -> Iterator[Move]:
         """Yield the moves of one round, drawing as many batches as it needs.
@@ -109,6 +117,10 @@ class Generative(Game):
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Examples of shape (n, channels, height, width) for latents (n, latent.size) and, if conditional, labels (n,)."""
         raise TypeError(f"{type(self).__name__} defines no decoder")
+
+    def realness(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The opponent's scores (n,) of images (n, channels, height, width), the higher the more real."""
+        raise TypeError(f"{type(self).__name__} has no opponent")
 
     def preview_labels(self, n: int, like: Tensor) -> Tensor | None:
         """Each class in turn, for a grid that shows them all; None where the game is not conditional."""

@@ -64,6 +64,7 @@ class GAN(Generative):
 
     players = ("discriminator", "generator")
     deployed = ("generator",)
+    opponent = "discriminator"
     largest_loss = 1_000.0  # of logits: a sound game's losses are of the order of one
 
     def __init__(self, config: GANConfig, spec: DataSpec) -> None:
@@ -93,8 +94,11 @@ class GAN(Generative):
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.generator(latents, labels if self.conditional else None)
 
+    def realness(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.discriminator(images, labels if self.conditional else None)
+
     def score(self, images: Tensor, real: Batch) -> Tensor:
-        return self.discriminator(images, real.labels if self.conditional else None)
+        return self.realness(images, real.labels)
 
     def discriminator_move(self, real: Batch, fake: Tensor) -> Move:
         weights = self.penalty_weights()

@@ -43,6 +43,7 @@ class WGAN(Generative):
 
     players = ("critic", "generator")
     deployed = ("generator",)
+    opponent = "critic"
 
     def __init__(self, config: WGANConfig, spec: DataSpec) -> None:
         super().__init__(spec)
@@ -71,6 +72,9 @@ class WGAN(Generative):
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.generator(latents, None)
+
+    def realness(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.critic(images, None)
 
     def distance(self, real: Tensor, fake: Tensor) -> Tensor:
         """The critic's estimate of K times the Earth-Mover distance, positive when the critic is any good."""

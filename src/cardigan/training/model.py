@@ -18,7 +18,7 @@ from cardigan.errors import RunError
 from cardigan.games import Game, GameConfig
 from cardigan.training.checkpoint import write_atomically
 
-FORMAT = 3
+FORMAT = 4
 
 
 class ModelConfig(Config):
@@ -29,7 +29,7 @@ class ModelConfig(Config):
         frequencies: of the classes among them; empty without classes.
     """
 
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     cardigan: str = cardigan.__version__
     recipe: str
     data: str
@@ -42,11 +42,11 @@ class ModelConfig(Config):
 
 
 def save_model(folder: Path, config: ModelConfig, game: Game) -> None:
-    """Write the deployed networks with the weights they hold now; the weights first, so that a config implies them."""
+    """Write the networks with the weights they hold now; the weights first, so that a config implies them."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         f"{name}.{key}": tensor.detach().cpu().contiguous()
-        for name in game.deployed
+        for name in game.stored
         for key, tensor in getattr(game, name).state_dict().items()
     }
     write_atomically(folder / "model.safetensors", lambda path: path.write_bytes(save(tensors, {"format": "pt"})))
@@ -55,9 +55,9 @@ def save_model(folder: Path, config: ModelConfig, game: Game) -> None:
 
 
 def read_model(folder: Path) -> tuple[ModelConfig, Game]:
-    """The game whose deployed networks hold the stored weights, on the CPU and in evaluation mode.
+    """The game whose networks hold the stored weights, on the CPU and in evaluation mode.
 
-    The networks that sampling does not need stay on the meta device and take no memory.
+    Networks that were not stored stay on the meta device and take no memory.
 
     Raises:
         RunError: where a file is missing, damaged or foreign.
@@ -80,7 +80,7 @@ def read_model(folder: Path) -> tuple[ModelConfig, Game]:
         result = game.load_state_dict(tensors, strict=False, assign=True)
     except RuntimeError as error:
         raise RunError(f"{folder / 'model.safetensors'} does not fit {folder / 'config.json'}") from error
-    missing = [key for key in result.missing_keys if key.split(".")[0] in game.deployed]
+    missing = [key for key in result.missing_keys if key.split(".")[0] in game.stored]
     if missing or result.unexpected_keys:
         raise RunError(f"{folder / 'model.safetensors'} does not fit {folder / 'config.json'}: {len(missing)} missing")
     return config, game.eval().requires_grad_(False)
