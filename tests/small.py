@@ -22,6 +22,16 @@ GAMES: dict[str, dict[str, Any]] = {
         "game": {"name": "autoencoder", "code": 4, "encoder": DISCRIMINATOR, "decoder": GENERATOR, "corruption": 0.2},
         "optimiser": {"autoencoder": ADAM},
     },
+    "context-encoder": {
+        "game": {
+            "name": "context-encoder",
+            "mask": "pattern",
+            "code": 4,
+            "encoder": DISCRIMINATOR,
+            "decoder": GENERATOR,
+        },
+        "optimiser": {"autoencoder": ADAM},
+    },
     "vae": {
         "game": {"name": "vae", "latent": 4, "encoder": DISCRIMINATOR, "decoder": GENERATOR},
         "optimiser": {"autoencoder": {"name": "adagrad"}},

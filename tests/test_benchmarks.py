@@ -15,10 +15,12 @@ import ais_speed
 import common
 import data_path
 import emd_speed
+import inpainting
 import lecture
 import memory
 import quality
 import speed_dcgan
+import speed_inpaint
 import stacked_digits
 import startup
 import wgan_correlation
@@ -259,3 +261,27 @@ def test_emd_speed() -> None:
     first, second = emd_speed.measure(60, 1)
     assert first["cost"] == pytest.approx(second["cost"], rel=1e-9)
     assert "network simplex" in emd_speed.summary([first, second])
+
+
+def test_completion_is_measured_with_its_ablations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inpainting, "faces", lambda: "digits")
+    monkeypatch.setattr(inpainting, "MASKS", ("center",))
+    short = ["--minutes", "0.02", "--network-minutes", "0.01", "--images", "4", "--masks", "center"]
+    arguments = ["inpainting.py", "--run", str(tmp_path / "run"), "--results", str(tmp_path), *short]
+    monkeypatch.setattr(sys, "argv", arguments)
+    inpainting.main()
+    written = (tmp_path / "inpainting.md").read_text()
+    rows = [line.split(" | ")[0].strip("| ") for line in written.splitlines() if "±" in line and line.startswith("|")]
+    ours = ["completion", "no prior loss", "no weighting", "no blending"]
+    assert rows == [*ours, "total variation", "biharmonic", "nearest training image", "network"] * 2
+    before = (tmp_path / "inpainting.jsonl").read_text()
+    inpainting.main()
+    assert (tmp_path / "inpainting.jsonl").read_text() == before
+
+
+def test_the_plain_completion_loop_takes_the_same_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("STEPS", 3), ("BATCH", 4), ("ALONE", 1), ("SOME", 2)):
+        monkeypatch.setattr(speed_inpaint, name, value)
+    monkeypatch.setattr(sys, "argv", ["speed_inpaint.py", "--repeats", "1", "--results", str(tmp_path)])
+    speed_inpaint.main()
+    assert "| 4 | " in (tmp_path / "speed_inpaint.md").read_text()

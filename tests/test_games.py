@@ -10,7 +10,7 @@ from torch.distributions import Bernoulli, Independent, Normal
 from cardigan.data import Batch
 from cardigan.data.spec import DataSpec
 from cardigan.errors import RecipeError
-from cardigan.games import GAN, VAE, WGAN, Game
+from cardigan.games import GAN, VAE, WGAN, ContextEncoder, Game
 from cardigan.objectives import OBJECTIVES
 from small import GAMES, small_recipe, small_splits
 
@@ -244,3 +244,33 @@ def test_autoencoder_denoises() -> None:
     assert noisy.loss.item() != pytest.approx(clean.item())
     assert game.preview(BATCH.images, torch.zeros(0)).shape == (48, 1, 8, 8)
     assert game.encode(BATCH.images).shape == (16, 4)
+
+
+def test_a_context_encoder_sees_no_hole_and_is_paid_for_it_alone() -> None:
+    game = build("context-encoder")
+    assert isinstance(game, ContextEncoder)
+    images = BATCH.images
+    torch.manual_seed(0)
+    holes = game.holes(images)
+    torch.manual_seed(0)
+    (move,) = moves(game)
+    painted = game.paint(images, holes)
+    torch.testing.assert_close(move.loss, (painted - images)[holes.expand_as(images)].square().mean())
+    other = torch.where(holes, -images, images)
+    assert torch.equal(game.paint(other, holes), painted)
+    done = game.complete(images, holes)
+    assert torch.equal(done[~holes], images[~holes])
+    assert torch.equal(done[holes], painted[holes])
+
+
+def test_a_context_encoder_reconstructs_what_it_was_trained_to_fill() -> None:
+    game = build("context-encoder", mask="center")
+    rebuilt, images = game.reconstruct(BATCH.images), BATCH.images
+    inside = torch.zeros(8, 8, dtype=torch.bool)
+    inside[2:6, 2:6] = True
+    assert torch.equal(rebuilt[..., ~inside], images[..., ~inside])
+    assert not torch.equal(rebuilt[..., inside], images[..., inside])
+    assert game.encode(images).shape == (16, 4)
+    assert game.constant_loss(images, images) > 0
+    with pytest.raises(RecipeError, match="are points"):
+        small_recipe("context-encoder").game.build(DataSpec(channels=2, height=1, width=1, kind="points"))

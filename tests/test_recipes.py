@@ -17,6 +17,7 @@ from small import small_splits
 
 NAMES = [
     "autoencoder",
+    "context-encoder",
     "dcgan",
     "default",
     "denoising-autoencoder",

@@ -13,17 +13,31 @@ from cardigan.lazy import fetching
 
 if TYPE_CHECKING:
     from cardigan.apps.evaluate import evaluate
+    from cardigan.apps.inpainting.completion import Completion, CompletionOptions
     from cardigan.apps.model import Model, load
     from cardigan.apps.train import Run, train
     from cardigan.data import DataOptions, open_data
 
 __version__ = "0.1.0"
-__all__ = ["CardiganError", "DataOptions", "Model", "Run", "__version__", "evaluate", "load", "open_data", "train"]
+__all__ = [
+    "CardiganError",
+    "Completion",
+    "CompletionOptions",
+    "DataOptions",
+    "Model",
+    "Run",
+    "__version__",
+    "evaluate",
+    "load",
+    "open_data",
+    "train",
+]
 
 __getattr__ = fetching(
     __name__,
     {
         "data": ("DataOptions", "open_data"),
+        "apps.inpainting.completion": ("Completion", "CompletionOptions"),
         "apps.model": ("Model", "load"),
         "apps.train": ("Run", "train"),
         "apps.evaluate": ("evaluate",),

@@ -145,17 +145,17 @@ def reading_progress() -> Iterator[Callable[[int, int], None] | None]:
 
 
 @contextmanager
-def steps_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal for work of that many steps; call what is yielded after each."""
+def steps_progress(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """A bar on a terminal for work of that many steps; call what is yielded after each, or with how many it were."""
     if not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda steps=1: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+        yield lambda steps=1: bar.advance(task, steps)
 
 
 def read(source: str | Path, options: DataOptions) -> Splits:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from cardigan.data.masks import check_holes
 from cardigan.data.spec import DataSpec
-from cardigan.errors import RecipeError, RunError
+from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation.features import weights_digest
 from cardigan.games import Encoding, Game, Generative
 from cardigan.training.device import choose_device
 from cardigan.training.model import ModelConfig, read_model
 from cardigan.training.randomness import generator
+
+if TYPE_CHECKING:
+    from cardigan.apps.inpainting.completion import Completion, CompletionOptions
 
 CHUNK = 64
 
@@ -101,6 +106,46 @@ class Model:
         """Images of the same shape, passed through the code."""
         game = self.encoding()
         return torch.cat([game.reconstruct(part.to(self.device)).float().cpu() for part in self.parts(images)])
+
+    def inpaint(
+        self,
+        images: Tensor,
+        masks: Tensor,
+        options: CompletionOptions | None = None,
+        *,
+        label: int | str | None = None,
+        advance: Callable[[int], None] = lambda images: None,
+    ) -> Completion:
+        """Fill holes that the model was never trained for, by what it can generate (Yeh et al. 2017).
+
+        Args:
+            images: (n, channels, height, width) in [-1, 1]; what is under the holes has no influence.
+            masks: bool, True where a pixel is missing: (height, width) for all, or (n, height, width).
+            options: how the latents are looked for.
+            label: the class of all images, for a class-conditional model.
+            advance: called with the number of images of each part that is done.
+
+        Raises:
+            RunError: where the model cannot sample.
+            DataError: where a mask is all hole or has none.
+        """
+        from cardigan.apps.inpainting.completion import CompletionOptions, complete
+
+        game = self.generative()
+        self.parts(images)  # refuses other shapes
+        size = self.spec.shape[1:]
+        if masks.shape not in (size, (len(images), *size)):
+            fitting = f"images of {size[1]} x {size[0]}: give ({size[0]}, {size[1]}) or one for each image"
+            raise DataError(f"masks of shape {tuple(masks.shape)} do not fit {fitting}")
+        holes = masks.bool().expand(len(images), *size).unsqueeze(1)
+        check_holes(holes)
+        if game.conditional and label is None:
+            raise RecipeError(
+                f"this model is class-conditional: name the images' class, {', '.join(self.spec.classes)}"
+            )
+        chosen = None if label is None else self.classes([label], 0, 1)
+        of_class = None if chosen is None else chosen.to(self.device)
+        return complete(game, images, holes, options or CompletionOptions(), self.device, of_class, advance)
 
     def parts(self, images: Tensor) -> tuple[Tensor, ...]:
         if images.dim() != 4 or tuple(images.shape[1:]) != self.spec.shape:

@@ -6,6 +6,7 @@ from cardigan.evaluation.diversity import ms_ssim, psnr, ssim
 from cardigan.evaluation.evaluate import evaluate
 from cardigan.evaluation.features import Features, IdentityFeatures
 from cardigan.evaluation.frechet import frechet_distance, frechet_extrapolated
+from cardigan.evaluation.holes import hole_psnr, hole_ssim
 from cardigan.evaluation.kernel import kernel_distance
 from cardigan.evaluation.manifold import manifold
 from cardigan.evaluation.memorisation import authentic, copying, nearest_training_images
@@ -35,6 +36,8 @@ __all__ = [
     "evaluate",
     "frechet_distance",
     "frechet_extrapolated",
+    "hole_psnr",
+    "hole_ssim",
     "kernel_distance",
     "load_features",
     "manifold",

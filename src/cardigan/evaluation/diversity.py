@@ -25,8 +25,8 @@ def scales(height: int, width: int) -> int:
     return count
 
 
-def _similarity(x: Tensor, y: Tensor, data_range: float, window: int) -> tuple[Tensor, Tensor]:
-    """SSIM and its contrast-structure factor, both (n, c): means over the places where the window fits."""
+def similarity_maps(x: Tensor, y: Tensor, data_range: float, window: int) -> tuple[Tensor, Tensor]:
+    """SSIM and its contrast-structure factor at each place where the window fits, both (n, c, h', w')."""
     offsets = torch.arange(window, dtype=x.dtype) - window // 2
     taps = torch.exp(-offsets.square() / (2 * SIGMA**2))
     taps = taps / taps.sum()
@@ -42,7 +42,13 @@ def _similarity(x: Tensor, y: Tensor, data_range: float, window: int) -> tuple[T
     covariance = blur(x * y) - mean_x * mean_y
     contrast = (2 * covariance + c2) / (variance_x + variance_y + c2)
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
-    return (luminance * contrast).mean((2, 3)), contrast.mean((2, 3))
+    return luminance * contrast, contrast
+
+
+def _similarity(x: Tensor, y: Tensor, data_range: float, window: int) -> tuple[Tensor, Tensor]:
+    """SSIM and its contrast-structure factor, both (n, c): means over the places where the window fits."""
+    whole, contrast = similarity_maps(x, y, data_range, window)
+    return whole.mean((2, 3)), contrast.mean((2, 3))
 
 
 def ssim(x: Float[Tensor, "n c h w"], y: Float[Tensor, "n c h w"], data_range: float = 2.0) -> Float[Tensor, "n"]:

@@ -6,11 +6,14 @@ from pydantic import Field
 
 from cardigan.games.autoencoder import Autoencoder, AutoencoderConfig
 from cardigan.games.base import Encoding, Game, Generative, Move
+from cardigan.games.context_encoder import ContextEncoder, ContextEncoderConfig
 from cardigan.games.gan import GAN, GANConfig
 from cardigan.games.vae import VAE, VAEConfig
 from cardigan.games.wgan import WGAN, WGANConfig
 
-GameConfig = Annotated[AutoencoderConfig | VAEConfig | GANConfig | WGANConfig, Field(discriminator="name")]
+GameConfig = Annotated[
+    AutoencoderConfig | ContextEncoderConfig | VAEConfig | GANConfig | WGANConfig, Field(discriminator="name")
+]
 
 __all__ = [
     "GAN",
@@ -18,6 +21,8 @@ __all__ = [
     "WGAN",
     "Autoencoder",
     "AutoencoderConfig",
+    "ContextEncoder",
+    "ContextEncoderConfig",
     "Encoding",
     "GANConfig",
     "Game",

@@ -56,9 +56,9 @@ def scatter(points: Tensor, side: int = 384, extent: float = 2.0) -> Image.Image
     return Image.fromarray(canvas, "L")
 
 
-def draw(examples: Tensor, spec: DataSpec, columns: int | None = None) -> Image.Image:
+def draw(examples: Tensor, spec: DataSpec, columns: int | None = None, smallest: int = 32) -> Image.Image:
     """The picture that suits the kind of data."""
-    return scatter(examples) if spec.kind == "points" else grid(examples, columns)
+    return scatter(examples) if spec.kind == "points" else grid(examples, columns, smallest)
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

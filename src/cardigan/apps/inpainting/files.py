@@ -1,0 +1,282 @@
+"""From a folder of images to completed ones, beside what other fillings make of the same holes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from cardigan.apps.files import appearing, check_place, open_as, stems, steps_progress, write_example
+from cardigan.apps.inpainting import classical
+from cardigan.apps.inpainting.completion import CompletionOptions
+from cardigan.apps.model import Model, load
+from cardigan.apps.train import train
+from cardigan.data import Dataset, Splits, inspect_data
+from cardigan.data.masks import MASKS, check_holes, draw_holes, read_hole
+from cardigan.data.spec import DataSpec
+from cardigan.errors import DataError, RecipeError, RunError
+from cardigan.evaluation import hole_psnr, hole_ssim
+from cardigan.games import ContextEncoder
+from cardigan.training.pictures import draw, save_picture
+from cardigan.training.randomness import generator
+
+Rival = Literal["tv", "biharmonic", "nearest", "network"]
+RIVALS: tuple[Rival, ...] = get_args(Rival)
+CHUNK = 256
+SHOWN = 16
+HEADER = 14
+
+Filling = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of one way of filling, over all images: means and standard errors, in the holes alone."""
+
+    psnr: float
+    psnr_error: float
+    ssim: float
+    ssim_error: float
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What `inpaint_files` did.
+
+    Attributes:
+        scores: by way of filling; against what was under the holes, which no filling has seen.
+        steps: mean number of steps to the latent.
+        notes: what there is to know of the images and the mask.
+        protocol: all that the numbers depend on.
+    """
+
+    scores: dict[str, Score]
+    steps: float
+    notes: tuple[str, ...]
+    protocol: dict[str, Any]
+
+    def lines(self) -> list[str]:
+        """A table for people."""
+        rows = [f"{'in the hole':16} {'PSNR (dB)':>15} {'SSIM':>15}"]
+        for name, score in self.scores.items():
+            psnr, ssim = f"{score.psnr:.2f} ± {score.psnr_error:.2f}", f"{score.ssim:.3f} ± {score.ssim_error:.3f}"
+            rows.append(f"{name:16} {psnr:>15} {ssim:>15}")
+        count = self.protocol["images"]
+        return [*rows, f"mean ± standard error of {count} images; {self.steps:.0f} steps to a latent"]
+
+    def to_json(self) -> str:
+        scores = {name: vars(score) for name, score in self.scores.items()}
+        return json.dumps({"scores": scores, "steps": self.steps, "notes": self.notes, **self.protocol}, indent=2)
+
+
+def inpaint_files(
+    model: Model,
+    source: str,
+    mask: str,
+    out: Path,
+    *,
+    options: CompletionOptions | None = None,
+    images: int | None = None,
+    label: str | None = None,
+    against: Sequence[str] = (),
+    trained: Callable[[str], Model] | None = None,
+) -> Completed:
+    """Cut holes into images, fill them, write the completed images, and compare with what was there.
+
+    Args:
+        source: images; test images are taken before training images where it has both.
+        mask: a kind of hole, or a grey picture that is white where something is missing.
+        images: how many; all by default.
+        against: other ways of filling, of `RIVALS`.
+        trained: gives the network trained for holes of a kind, for the rival of that name.
+
+    Raises:
+        CardiganError: with one line that says what to do.
+    """
+    options = options or CompletionOptions()
+    model.generative()
+    check_place(out, folder=True)
+    spec = model.spec
+    if spec.kind != "images":
+        raise RunError(f"{model.config.recipe} makes points, which have no holes: take a model of images")
+    if mask not in MASKS and "network" in against:
+        raise RecipeError(
+            f"a network is trained for holes of one kind: choose --mask {', '.join(MASKS)}, not a picture"
+        )
+    given, notes = (None, ()) if mask in MASKS else given_mask(mask, spec)
+    splits = open_as(source, spec)
+    fillings = rivals(against, model, options, lambda: trained(mask) if trained else None)
+    available = len(splits.test) + len(splits.train)
+    wanted = min(images or available, available)
+    scores: dict[str, list[Tensor]] = {}
+    steps: list[Tensor] = []
+    with appearing(out) as draft, steps_progress("completing", wanted) as progress:
+        draft.mkdir()
+        for start, split, indices in parts(splits, wanted):
+            whole = split.images(indices)
+            holes = (
+                cut(mask, spec, start, len(whole), options.seed) if given is None else given.repeat(len(whole), 1, 1, 1)
+            )
+            done = model.inpaint(whole, holes[:, 0], options, label=label, advance=progress)
+            masked = whole.masked_fill(holes, 0.0)
+            results = {"blended": done.images, "pasted": done.pasted} if options.blended else {"pasted": done.pasted}
+            results |= {name: fill(masked, holes) for name, fill in fillings.items()}
+            for name, filled in results.items():
+                scores.setdefault(name, []).append(score(filled, whole, holes))
+            steps.append(done.steps)
+            for stem, image in zip(stems(split, indices), done.images, strict=True):
+                write_example(image, spec, draft / stem)
+            if start == 0:
+                columns = {"original": whole, "masked": masked, "generated": done.generated, **results}
+                save_picture(panel(columns, spec), draft / "comparison.png")
+    protocol = {
+        "images": wanted,
+        "source": source,
+        "mask": mask,
+        "model": model.config.recipe,
+        "weights": model.digest,
+        "trained on": model.config.digest,
+        "options": options.model_dump(),
+    }
+    return Completed(
+        scores={name: summary(torch.cat(values, dim=1)) for name, values in scores.items()},
+        steps=torch.cat(steps).float().mean().item(),
+        notes=(*notes, *splits.notes, *conversions(source, spec)),
+        protocol=protocol,
+    )
+
+
+def given_mask(mask: str, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:
+    path = Path(mask)
+    if not path.is_file():
+        raise DataError(
+            f"there is no mask {mask}: choose {', '.join(MASKS)}, or name a grey picture, white where a hole is"
+        )
+    hole, notes = read_hole(path, spec.height, spec.width)
+    check_holes(hole)
+    return hole, notes
+
+
+def cut(kind: Any, spec: DataSpec, start: int, count: int, seed: int) -> Tensor:
+    """Holes of images start, start + 1, ...: each a function of the seed and the image's number."""
+    streams = (generator(seed, "mask", kind, number) for number in range(start, start + count))
+    return torch.cat([draw_holes(kind, 1, spec.height, spec.width, stream) for stream in streams])
+
+
+def parts(splits: Splits, wanted: int) -> Iterator[tuple[int, Dataset, Tensor]]:
+    """The first images in parts, test images before training images: number of the first, split and indices."""
+    start = 0
+    for split in (splits.test, splits.train):
+        for indices in torch.arange(min(len(split), wanted - start)).split(CHUNK):
+            if len(indices):
+                yield start, split, indices
+            start += len(indices)
+
+
+def conversions(source: str, spec: DataSpec) -> tuple[str, ...]:
+    """What had to be done to the images so that the model takes them, in words."""
+    found = None
+    with suppress(DataError):
+        found = inspect_data(source)
+    if found is None or not found.sizes:
+        return ()
+    notes = []
+    sizes = [size for size in found.sizes if size != f"{spec.width}x{spec.height}"]
+    if sizes:
+        target = f"{spec.width}x{spec.height}"
+        notes.append(f"images of {', '.join(sizes[:3])} were cut and resized to {target}, which the model makes")
+    wanted, mode = {1: "grey", 3: "RGB", 4: "RGBA"}.get(spec.channels, ""), next(iter(found.modes), "")
+    if wanted and mode and not mode.endswith(wanted):
+        notes.append(f"images of mode {mode} were converted to {wanted}, which the model makes")
+    return tuple(notes)
+
+
+def rivals(
+    names: Sequence[str], model: Model, options: CompletionOptions, network: Callable[[], Model | None]
+) -> Mapping[str, Filling]:
+    """The other ways of filling, ready to be used."""
+    if strange := sorted(set(names) - set(RIVALS)):
+        raise RecipeError(f"there is no filling {strange[0]!r} to compare with: choose from {', '.join(RIVALS)}")
+    made: dict[str, Filling] = {}
+    for name in names:
+        match name:
+            case "tv":
+                made[name] = classical.total_variation
+            case "biharmonic":
+                classical.require_biharmonic()
+                made[name] = classical.biharmonic
+            case "nearest":
+                train_split = open_as(model.config.data, model.spec).train
+                made[name] = lambda x, holes, t=train_split: classical.nearest(x, holes, t, options.blended)
+            case "network":
+                made[name] = network_filling(network())
+    return made
+
+
+def network_filling(model: Model | None) -> Filling:
+    game = model.game if model else None
+    if not isinstance(game, ContextEncoder):
+        raise RunError("there is no network to compare with: train one with --recipe context-encoder")
+    device = next(game.autoencoder.parameters()).device
+
+    @torch.no_grad()
+    def fill(images: Tensor, holes: Tensor) -> Tensor:
+        parts = zip(images.split(CHUNK), holes.split(CHUNK), strict=True)
+        return torch.cat([game.complete(x.to(device), hole.to(device)).float().cpu() for x, hole in parts])
+
+    return fill
+
+
+def context_encoder(run: Path, model: Model, mask: str, minutes: float) -> Model:
+    """The network trained for such holes on the images that `model` has learnt from; kept in the run folder."""
+    folder = run / "inpainting" / f"context-encoder-{mask}"
+    if (folder / "report.html").is_file():
+        return load(folder, str(model.device))
+    spec = model.spec
+    data: dict[str, Any] = {"size": [spec.height, spec.width]}
+    if spec.channels in (1, 3, 4):
+        data["channels"] = spec.channels
+    return train(
+        model.config.data,
+        recipe="context-encoder",
+        out=folder,
+        minutes=minutes,
+        settings={"game": {"mask": mask}, "data": data},
+        resume=True,
+        device=str(model.device),
+        evaluate=False,
+    ).model
+
+
+def panel(columns: Mapping[str, Tensor], spec: DataSpec) -> Image.Image:
+    """The first images, a row each, with what was done to them from left to right."""
+    rows = torch.stack([images[:SHOWN] for images in columns.values()], 1)
+    sheet = draw(rows.flatten(0, 1), spec, columns=len(columns), smallest=64).convert("RGBA")
+    headed = Image.new("RGBA", (sheet.width, sheet.height + HEADER), "white")
+    headed.paste(sheet, (0, HEADER))
+    pen = ImageDraw.Draw(headed)
+    for number, name in enumerate(columns):
+        pen.text((number * (sheet.width + 2) // len(columns), 1), name, fill="black")
+    return headed
+
+
+def score(filled: Tensor, images: Tensor, holes: Tensor) -> Tensor:
+    """PSNR and SSIM in the holes, (2, n)."""
+    return torch.stack([hole_psnr(filled, images, holes), hole_ssim(filled, images, holes)])
+
+
+def summary(scores: Tensor) -> Score:
+    """Means and standard errors of PSNR and SSIM, (2, n), over the images that have one."""
+    numbers = []
+    for values in scores:
+        known = values[values.isfinite()]
+        error = known.std().item() / len(known) ** 0.5 if len(known) > 1 else float("nan")
+        numbers += [known.mean().item() if len(known) else float("nan"), error]
+    return Score(*numbers)
