@@ -114,7 +114,7 @@ def test_nan():
         ("batch=big", "recipe key batch:"),
         ("batch=0", "recipe key batch:"),
         ("batch", "is not key=value"),
-        ("game.name=foo", "'autoencoder', 'vae', 'gan', 'wgan'"),
+        ("game.name=foo", "'autoencoder', 'context-encoder', 'vae', 'gan', 'wgan'"),
         ("game.generator.name=foo", "recipe key game.generator:"),
         ("game=3", "game is a table"),
         ("game.latent=4", "game.latent is a table"),

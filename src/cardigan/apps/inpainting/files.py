@@ -224,12 +224,12 @@ def network_filling(model: Model | None) -> Filling:
     game = model.game if model else None
     if not isinstance(game, ContextEncoder):
         raise RunError("there is no network to compare with: train one with --recipe context-encoder")
-    device = next(game.autoencoder.parameters()).device
+    complete, device = game.complete, next(game.autoencoder.parameters()).device
 
     @torch.no_grad()
     def fill(images: Tensor, holes: Tensor) -> Tensor:
         parts = zip(images.split(CHUNK), holes.split(CHUNK), strict=True)
-        return torch.cat([game.complete(x.to(device), hole.to(device)).float().cpu() for x, hole in parts])
+        return torch.cat([complete(x.to(device), hole.to(device)).float().cpu() for x, hole in parts])
 
     return fill
 
