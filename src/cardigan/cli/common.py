@@ -15,6 +15,10 @@ from cardigan.errors import CardiganError, RunError
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder, or the model folder inside one.", show_default=False)
 ]
+ImagesArgument = Annotated[
+    str,
+    typer.Argument(metavar="IMAGES", help="A folder, archive, array file or built-in of images.", show_default=False),
+]
 SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Which of the endless sequences of samples to take.")]
 DeviceOption = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="Where to write.", show_default=False)]

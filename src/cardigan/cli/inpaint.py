@@ -1,23 +1,25 @@
 """cardigan inpaint"""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cardigan.cli.common import DeviceOption, JsonOption, OutOption, RunArgument, SeedOption, check_writable
+from cardigan.cli.common import (
+    DeviceOption,
+    ImagesArgument,
+    JsonOption,
+    OutOption,
+    RunArgument,
+    SeedOption,
+    check_writable,
+)
 
 SHORT = "Fill holes in images by what a trained model can generate."
 
 
 def run(
     model: RunArgument,
-    images: Annotated[
-        str,
-        typer.Argument(
-            metavar="IMAGES", help="A folder, archive, array file or built-in of images.", show_default=False
-        ),
-    ],
+    images: ImagesArgument,
     out: OutOption,
     mask: Annotated[
         str,
@@ -72,7 +74,7 @@ def run(
         loaded,
         images,
         mask,
-        Path(out),
+        out,
         options=options,
         images=n,
         label=label,

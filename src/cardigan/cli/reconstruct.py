@@ -1,22 +1,15 @@
 """cardigan reconstruct"""
 
-from typing import Annotated
-
 import typer
 
-from cardigan.cli.common import DeviceOption, OutOption, RunArgument
+from cardigan.cli.common import DeviceOption, ImagesArgument, OutOption, RunArgument
 
 SHORT = "Pass images through a model's code and back."
 
 
 def run(
     model: RunArgument,
-    images: Annotated[
-        str,
-        typer.Argument(
-            metavar="IMAGES", help="A folder, archive, array file or built-in of images.", show_default=False
-        ),
-    ],
+    images: ImagesArgument,
     out: OutOption,
     device: DeviceOption = "auto",
 ) -> None:
