@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from cardigan.apps.inpainting.completion import CompletionOptions
-from cardigan.apps.inpainting.files import RIVALS, context_encoder, inpaint_files
+from cardigan.apps.inpainting.files import inpaint_files
+from cardigan.apps.inpainting.rivals import RIVALS, context_encoder
 from cardigan.apps.model import Model, load
 from cardigan.apps.train import train
 from cardigan.data.masks import MASKS

@@ -13,7 +13,7 @@ import cardigan
 from cardigan.apps.inpainting import classical
 from cardigan.apps.inpainting.blending import blend, factorised, harmonic, laplacian
 from cardigan.apps.inpainting.completion import CompletionOptions, Search, context_loss, context_weights
-from cardigan.apps.inpainting.files import RIVALS
+from cardigan.apps.inpainting.rivals import RIVALS
 from cardigan.apps.model import Model
 from cardigan.data.masks import MASKS, draw_holes
 from cardigan.errors import DataError, RecipeError

@@ -57,7 +57,8 @@ def run(
     check_writable(json)
     from cardigan.apps.files import write_text
     from cardigan.apps.inpainting.completion import CompletionOptions
-    from cardigan.apps.inpainting.files import RIVALS, context_encoder, inpaint_files
+    from cardigan.apps.inpainting.files import inpaint_files
+    from cardigan.apps.inpainting.rivals import RIVALS, context_encoder
     from cardigan.apps.model import load
 
     loaded = load(model, device)

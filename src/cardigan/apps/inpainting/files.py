@@ -7,33 +7,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from cardigan.apps.files import appearing, check_place, open_as, stems, steps_progress, write_example
-from cardigan.apps.inpainting import classical
 from cardigan.apps.inpainting.completion import CompletionOptions
-from cardigan.apps.model import Model, load
-from cardigan.apps.train import train
+from cardigan.apps.inpainting.rivals import rivals
+from cardigan.apps.model import Model
 from cardigan.data import Dataset, Splits, inspect_data
 from cardigan.data.masks import MASKS, check_holes, draw_holes, read_hole
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation import hole_psnr, hole_ssim
-from cardigan.games import ContextEncoder
 from cardigan.training.pictures import draw, save_picture
 from cardigan.training.randomness import generator
 
-Rival = Literal["tv", "biharmonic", "nearest", "network"]
-RIVALS: tuple[Rival, ...] = get_args(Rival)
 CHUNK = 256
 SHOWN = 16
 HEADER = 14
-
-Filling = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -196,63 +190,6 @@ def conversions(source: str, spec: DataSpec) -> tuple[str, ...]:
     if wanted and mode and not mode.endswith(wanted):
         notes.append(f"images of mode {mode} were converted to {wanted}, which the model makes")
     return tuple(notes)
-
-
-def rivals(
-    names: Sequence[str], model: Model, options: CompletionOptions, network: Callable[[], Model | None]
-) -> Mapping[str, Filling]:
-    """The other ways of filling, ready to be used."""
-    if strange := sorted(set(names) - set(RIVALS)):
-        raise RecipeError(f"there is no filling {strange[0]!r} to compare with: choose from {', '.join(RIVALS)}")
-    made: dict[str, Filling] = {}
-    for name in names:
-        match name:
-            case "tv":
-                made[name] = classical.total_variation
-            case "biharmonic":
-                classical.require_biharmonic()
-                made[name] = classical.biharmonic
-            case "nearest":
-                train_split = open_as(model.config.data, model.spec).train
-                made[name] = lambda x, holes, t=train_split: classical.nearest(x, holes, t, options.blended)
-            case "network":
-                made[name] = network_filling(network())
-    return made
-
-
-def network_filling(model: Model | None) -> Filling:
-    game = model.game if model else None
-    if not isinstance(game, ContextEncoder):
-        raise RunError("there is no network to compare with: train one with --recipe context-encoder")
-    complete, device = game.complete, next(game.autoencoder.parameters()).device
-
-    @torch.no_grad()
-    def fill(images: Tensor, holes: Tensor) -> Tensor:
-        parts = zip(images.split(CHUNK), holes.split(CHUNK), strict=True)
-        return torch.cat([complete(x.to(device), hole.to(device)).float().cpu() for x, hole in parts])
-
-    return fill
-
-
-def context_encoder(run: Path, model: Model, mask: str, minutes: float) -> Model:
-    """The network trained for such holes on the images that `model` has learnt from; kept in the run folder."""
-    folder = run / "inpainting" / f"context-encoder-{mask}"
-    if (folder / "report.html").is_file():
-        return load(folder, str(model.device))
-    spec = model.spec
-    data: dict[str, Any] = {"size": [spec.height, spec.width]}
-    if spec.channels in (1, 3, 4):
-        data["channels"] = spec.channels
-    return train(
-        model.config.data,
-        recipe="context-encoder",
-        out=folder,
-        minutes=minutes,
-        settings={"game": {"mask": mask}, "data": data},
-        resume=True,
-        device=str(model.device),
-        evaluate=False,
-    ).model
 
 
 def panel(columns: Mapping[str, Tensor], spec: DataSpec) -> Image.Image:
