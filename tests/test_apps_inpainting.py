@@ -311,6 +311,20 @@ def test_other_images_are_converted_and_it_is_said(runs: Path, tmp_path: Path) -
     assert "of mode RGB were converted to grey" in text
 
 
+@pytest.mark.parametrize("place", ["", "photo.png"])
+def test_one_picture_is_enough(runs: Path, tmp_path: Path, place: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.new("RGB", (30, 30), "teal").save(folder / "photo.png")
+    text = succeeds("inpaint", runs / "gan", folder / place, "--out", tmp_path / "out", "--steps", "3")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"test_000000_photo.png", "comparison.png"}
+    assert "images of 30x30 were cut and resized to 8x8" in text
+    assert "converted to grey" in text
+    succeeds("reconstruct", runs / "vae", folder / place, "--out", tmp_path / "rebuilt")
+    (folder / "photo.png").write_bytes(b"no picture")
+    assert "cannot read" in refused("inpaint", runs / "gan", folder / place, "--out", tmp_path / "other")
+
+
 def test_inpaint_refuses_what_it_cannot_do(runs: Path, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "out", *SEARCH)
     assert "cannot sample" in refused("inpaint", runs / "autoencoder", "digits", *out)

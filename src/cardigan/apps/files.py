@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cardigan.apps.model import Model
 from cardigan.data import DataOptions, Dataset, Splits, open_data, png16
+from cardigan.data.opening import lone_picture, open_picture
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation import psnr
@@ -183,7 +184,7 @@ def reconstruct_files(model: Model, source: str, out: Path) -> tuple[int, float,
     values: list[Tensor] = []
     with appearing(out) as draft:
         draft.mkdir()
-        for split in (splits.train, splits.test):
+        for split in filter(len, (splits.train, splits.test)):
             for indices in torch.arange(len(split)).split(CHUNK):
                 images = split.images(indices)
                 rebuilt = model.reconstruct(images)
@@ -201,10 +202,14 @@ def open_as(source: str, spec: DataSpec) -> Splits:
     """Images brought to the shape of a model's."""
     channels = spec.channels if spec.channels in (1, 3, 4) else None
     wanted = DataOptions(size=(spec.height, spec.width), channels=channels)
-    splits = None
-    with suppress(DataError):  # what cannot be converted may have the right shape as it is, or says better why not
-        splits = read(source, wanted if spec.kind == "images" else DataOptions())
-    splits = splits or read(source, DataOptions())
+    picture = lone_picture(source)
+    if picture and spec.kind == "images":
+        splits = open_picture(picture, wanted)
+    else:
+        splits = None
+        with suppress(DataError):  # what cannot be converted may have the right shape as it is, or says better why not
+            splits = read(source, wanted if spec.kind == "images" else DataOptions())
+        splits = splits or read(source, DataOptions())
     if splits.train.spec.shape != spec.shape:
         mine, theirs = ("x".join(map(str, each)) for each in (splits.train.spec.shape, spec.shape))
         raise DataError(f"{source} holds examples of shape {mine}, the model takes {theirs}: give it others")

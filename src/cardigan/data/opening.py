@@ -14,11 +14,12 @@ import torch
 from cardigan.data.builtin import BUILTIN
 from cardigan.data.cache import cache_folder
 from cardigan.data.dataset import Dataset, Splits, from_pack
-from cardigan.data.decode import prepare
+from cardigan.data.decode import SUFFIXES, Unreadable, decode, prepare, quiet_pillow
 from cardigan.data.options import DataOptions
 from cardigan.data.packing import Progress, pack
 from cardigan.data.public import PUBLIC, locate, unlike_published
 from cardigan.data.sources import printable
+from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError
 
 
@@ -54,6 +55,37 @@ def open_data(
         return replace(splits, notes=(*splits.notes, *unlike_published(name, path)))
     path = existing(source)
     return from_pack(pack(path, options, cache, progress), printable(path.resolve().name))
+
+
+def lone_picture(source: str | Path) -> Path | None:
+    """The file, where the source is one picture or a folder with nothing else in it."""
+    path = Path(source)
+    if path.is_dir():
+        inside = [file for file in path.iterdir() if not file.name.startswith(".")]
+        path = inside[0] if len(inside) == 1 else path
+    return path if path.is_file() and path.suffix.lower() in SUFFIXES else None
+
+
+def open_picture(path: Path, options: DataOptions = DataOptions()) -> Splits:  # noqa: B008 (frozen)
+    """One picture as a test set, for what a trained model does to it; there is nothing to learn from.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    data = path.read_bytes()
+    try:
+        with quiet_pillow():
+            pixels = prepare(decode(data).pixels, options)
+    except Unreadable as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    stored = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    channels, height, width = stored.shape[1:]
+    spec = DataSpec(channels=channels, height=height, width=width, bits=16 if pixels.dtype == np.uint16 else 8)
+    digest, names = hashlib.sha256(data).hexdigest(), [path.name]
+    return Splits(
+        train=Dataset(path.name, "train", spec, stored[:0], digest),
+        test=Dataset(path.name, "test", spec, stored, digest, names=lambda: names),
+    )
 
 
 def existing(source: str | Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,10 @@ from cardigan.apps.inpainting.completion import CompletionOptions
 from cardigan.apps.inpainting.rivals import rivals
 from cardigan.apps.model import Model
 from cardigan.data import Dataset, Splits, inspect_data
+from cardigan.data.decode import header
 from cardigan.data.masks import MASKS, check_holes, draw_holes, read_hole
+from cardigan.data.opening import lone_picture
+from cardigan.data.reading import mode_name
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation import hole_psnr, hole_ssim
@@ -176,20 +178,27 @@ def parts(splits: Splits, wanted: int) -> Iterator[tuple[int, Dataset, Tensor]]:
 
 def conversions(source: str, spec: DataSpec) -> tuple[str, ...]:
     """What had to be done to the images so that the model takes them, in words."""
-    found = None
-    with suppress(DataError):
-        found = inspect_data(source)
-    if found is None or not found.sizes:
-        return ()
+    target = f"{spec.width}x{spec.height}"
+    sizes, mode = kinds(source)
     notes = []
-    sizes = [size for size in found.sizes if size != f"{spec.width}x{spec.height}"]
-    if sizes:
-        target = f"{spec.width}x{spec.height}"
-        notes.append(f"images of {', '.join(sizes[:3])} were cut and resized to {target}, which the model makes")
-    wanted, mode = {1: "grey", 3: "RGB", 4: "RGBA"}.get(spec.channels, ""), next(iter(found.modes), "")
+    if others := [size for size in sizes if size != target]:
+        notes.append(f"images of {', '.join(others[:3])} were cut and resized to {target}, which the model makes")
+    wanted = {1: "grey", 3: "RGB", 4: "RGBA"}.get(spec.channels, "")
     if wanted and mode and not mode.endswith(wanted):
         notes.append(f"images of mode {mode} were converted to {wanted}, which the model makes")
     return tuple(notes)
+
+
+def kinds(source: str) -> tuple[list[str], str]:
+    """Sizes "width x height" and the commonest mode of the images as they are; nothing where that is not known."""
+    if picture := lone_picture(source):
+        (height, width), channels, bits = header(picture.read_bytes())
+        return [f"{width}x{height}"], mode_name(channels, bits)
+    try:
+        found = inspect_data(source)
+    except DataError:
+        return [], ""
+    return list(found.sizes), next(iter(found.modes), "")
 
 
 def panel(columns: Mapping[str, Tensor], spec: DataSpec) -> Image.Image:
