@@ -211,16 +211,18 @@ class Search:
                 rates = torch.where(stuck[:, None], rates * DECAY, rates)
                 going = (rates > self.options.lr * DECAY ** (DECAYS - 0.5)).flatten()
                 if step + 1 == TRIAL:
-                    leads = lowest.view(-1, restarts).argmin(1, keepdim=True) == torch.arange(
-                        restarts, device=self.device
-                    )
-                    going &= leads.flatten()[active]
+                    going &= leading(lowest.view(-1, restarts)).flatten()[active]
                 if not going.all():
                     z, first, second, rates = z[going], first[going], second[going], rates[going]
                     active, images, weights = active[going], images[going], weights[going]
                 if not len(active):
                     break
         return best, lowest, taken
+
+
+def leading(losses: Tensor) -> Tensor:
+    """Which is the lowest of each row, bool of the same shape."""
+    return torch.zeros_like(losses, dtype=torch.bool).scatter(1, losses.argmin(1, keepdim=True), True)
 
 
 def complete(
