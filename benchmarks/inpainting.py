@@ -34,10 +34,10 @@ def faces() -> str:
     return str(Path(folder) / "lfw_gray64/lfw_gray64.zip")
 
 
-def generator(run: Path, minutes: float) -> Model:
+def generator(run: Path, images: int) -> Model:
     """The trained generator, trained here where there is none."""
     if not (run / "report.html").is_file():
-        train(faces(), out=run, minutes=minutes, settings=SETTINGS, resume=True)
+        train(faces(), out=run, images=images, settings=SETTINGS, resume=True)
     return load(run)
 
 
@@ -82,13 +82,15 @@ def summary(rows: dict[str, dict[str, Any]], model: Model, args: argparse.Namesp
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--run", type=Path, default=Path("runs/faces"), help="the generator, trained if there is none")
-    parser.add_argument("--minutes", type=float, default=50.0, help="of that training, on one core")
+    parser.add_argument(
+        "--training", type=int, default=176_000, help="images of that training, half an hour of one core"
+    )
     parser.add_argument("--network-minutes", type=float, default=3.0)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--masks", nargs="+", default=list(MASKS), choices=MASKS)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    model = generator(args.run, args.minutes)
+    model = generator(args.run, args.training)
     results = Results(args.results, "inpainting")
     rows: dict[str, dict[str, Any]] = {mask: {} for mask in MASKS}
     for name in ABLATIONS:

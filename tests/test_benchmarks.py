@@ -266,7 +266,7 @@ def test_emd_speed() -> None:
 def test_completion_is_measured_with_its_ablations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inpainting, "faces", lambda: "digits")
     monkeypatch.setattr(inpainting, "MASKS", ("center",))
-    short = ["--minutes", "0.02", "--network-minutes", "0.01", "--images", "4", "--masks", "center"]
+    short = ["--training", "640", "--network-minutes", "0.01", "--images", "4", "--masks", "center"]
     arguments = ["inpainting.py", "--run", str(tmp_path / "run"), "--results", str(tmp_path), *short]
     monkeypatch.setattr(sys, "argv", arguments)
     inpainting.main()
