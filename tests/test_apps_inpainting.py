@@ -139,6 +139,15 @@ def unconditional(folder: Path, rounds: int = 60, **game: object) -> Model:
     return trained(folder, "gan", rounds, game={"conditional": False, **game})
 
 
+def test_the_model_samples_as_before(tmp_path: Path) -> None:
+    model = unconditional(tmp_path)
+    before = model.sample(5)
+    strides = [parameter.stride() for parameter in model.game.generator.parameters()]
+    model.inpaint(small_splits().test.images(torch.arange(2)), draw_holes("center", 1, 8, 8)[0, 0], FAST)
+    assert torch.equal(model.sample(5), before)
+    assert [parameter.stride() for parameter in model.game.generator.parameters()] == strides
+
+
 def test_what_is_under_the_hole_has_no_influence(tmp_path: Path) -> None:
     model = unconditional(tmp_path)
     images, holes = small_splits().test.images(torch.arange(4)), draw_holes("pattern", 4, 8, 8)

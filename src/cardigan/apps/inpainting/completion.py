@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -241,7 +242,8 @@ def complete(
     found: list[tuple[Tensor, ...]] = []
     at_once = max(1, ROWS // options.restarts)
     with choose_arithmetic(device, "float32", ROWS, game).products():
-        search = Search(game, options, device, label)
+        # A copy: the search lays the weights out for its own batches, and the model's samples are to stay the same.
+        search = Search(deepcopy(game), options, device, label)
         for part, hole in zip(images.split(at_once), holes.split(at_once), strict=True):
             latents, losses, steps = search.run(part.to(device), hole.to(device))
             with torch.no_grad():

@@ -132,8 +132,18 @@ def inpaint_files(
             if start == 0:
                 columns = {"original": whole, "masked": masked, "generated": done.generated, **results}
                 save_picture(panel(columns, spec), draft / "comparison.png")
-    protocol = {
-        "images": wanted,
+    return Completed(
+        scores={name: summary(torch.cat(values, dim=1)) for name, values in scores.items()},
+        steps=torch.cat(steps).float().mean().item(),
+        notes=(*notes, *splits.notes, *conversions(source, spec)),
+        protocol=protocol(model, source, mask, wanted, options),
+    )
+
+
+def protocol(model: Model, source: str, mask: str, images: int, options: CompletionOptions) -> dict[str, Any]:
+    """All that the numbers depend on."""
+    return {
+        "images": images,
         "source": source,
         "mask": mask,
         "model": model.config.recipe,
@@ -141,12 +151,6 @@ def inpaint_files(
         "trained on": model.config.digest,
         "options": options.model_dump(),
     }
-    return Completed(
-        scores={name: summary(torch.cat(values, dim=1)) for name, values in scores.items()},
-        steps=torch.cat(steps).float().mean().item(),
-        notes=(*notes, *splits.notes, *conversions(source, spec)),
-        protocol=protocol,
-    )
 
 
 def given_mask(mask: str, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:
