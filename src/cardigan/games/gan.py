@@ -76,12 +76,16 @@ class GAN(Generative):
         self.discriminator = config.discriminator.build(spec.shape, classes)
 
     def round(self, batches: Iterator[Batch]) -> Iterator[Move]:
-        for step in range(self.config.discriminator_steps):
+        for _ in range(self.config.discriminator_steps - 1):
             real = next(batches)
-            answered = self.config.reuse_fake and step == self.config.discriminator_steps - 1
-            with torch.set_grad_enabled(answered):
+            with torch.no_grad():
                 fake = self.generate(real)
-            yield self.discriminator_move(real, fake.detach())
+            yield self.discriminator_move(real, fake)
+
+        real = next(batches)
+        with torch.set_grad_enabled(self.config.reuse_fake):
+            fake = self.generate(real)
+        yield self.discriminator_move(real, fake.detach())
 
         if not self.config.reuse_fake:
             fake = self.generate(real)
