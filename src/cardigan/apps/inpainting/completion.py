@@ -29,8 +29,8 @@ from cardigan.games import Encoding, Generative
 from cardigan.training.device import choose_arithmetic
 from cardigan.training.randomness import generator
 
-ROWS = 128
-"""Latents in one pass: bounds the memory."""
+PIXELS = 1 << 20
+"""Pixels of all images in one pass, which bounds the memory: 256 images of 64 x 64."""
 BANK = 512
 """Samples among which the search begins."""
 TRIAL = 40
@@ -122,13 +122,14 @@ class Search:
     ) -> None:
         self.game, self.options, self.device, self.label = game, options, device, label
         self.bank = self.into_support(game.draw_latents(BANK, generator(options.seed, "completion")).to(device))
-        arithmetic = choose_arithmetic(device, "float32", ROWS, game)
+        arithmetic = choose_arithmetic(device, "float32", BANK, game)
         for name in game.stored:
             arithmetic.place(getattr(game, name))
         with torch.no_grad():
-            self.samples = torch.cat([self.decode(part) for part in self.bank.split(ROWS)])
+            at_once = rows(game)
+            self.samples = torch.cat([self.decode(part) for part in self.bank.split(at_once)])
             if game.opponent:
-                scores = torch.cat([self.realness(part) for part in self.samples.split(ROWS)])
+                scores = torch.cat([self.realness(part) for part in self.samples.split(at_once)])
                 self.usual, self.spread = scores.mean(), scores.std().clamp(min=1e-6)
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -159,10 +160,18 @@ class Search:
         radius = math.sqrt(latents.shape[1])
         return latents * (radius / latents.norm(dim=1, keepdim=True)).clamp(max=1.0)
 
+    def misfits(self, image: Tensor, weights: Tensor) -> Tensor:
+        """The context loss of each sample for an image (channels, height, width), (samples,).
+
+        Few pixels weigh anything around most holes; the others are not looked at.
+        """
+        near = weights[0] > 0
+        return (self.samples[..., near] - image[:, near]).abs().mean(1) @ weights[0, near]
+
     @torch.no_grad()
     def starts(self, images: Tensor, holes: Tensor, weights: Tensor) -> Tensor:
         """The samples that fit best, (n, restarts, latent size); an encoder's answer takes the first place."""
-        fit = torch.stack([context_loss(self.samples, y, w) for y, w in zip(images, weights, strict=True)])
+        fit = torch.stack([self.misfits(y, w) for y, w in zip(images, weights, strict=True)])
         best = fit.topk(min(self.options.restarts, BANK), largest=False).indices
         chosen = self.bank[best]
         if isinstance(self.game, Encoding):
@@ -221,6 +230,11 @@ class Search:
         return best, lowest, taken
 
 
+def rows(game: Generative) -> int:
+    """How many latents go through the networks at once."""
+    return max(1, min(PIXELS // (game.spec.height * game.spec.width), BANK))
+
+
 def leading(losses: Tensor) -> Tensor:
     """Which is the lowest of each row, bool of the same shape."""
     return torch.zeros_like(losses, dtype=torch.bool).scatter(1, losses.argmin(1, keepdim=True), True)
@@ -240,8 +254,8 @@ def complete(
     `advance` is called with the number of images of each part that is done.
     """
     found: list[tuple[Tensor, ...]] = []
-    at_once = max(1, ROWS // options.restarts)
-    with choose_arithmetic(device, "float32", ROWS, game).products():
+    at_once = max(1, rows(game) // options.restarts)
+    with choose_arithmetic(device, "float32", BANK, game).products():
         # A copy: the search lays the weights out for its own batches, and the model's samples are to stay the same.
         search = Search(deepcopy(game), options, device, label)
         for part, hole in zip(images.split(at_once), holes.split(at_once), strict=True):
