@@ -28,6 +28,7 @@ from cardigan.data.cache import cache_folder
 from cardigan.evaluation import ClassifierFeatures, domain_classifier
 from cardigan.training.automatic import fit_to_data
 from cardigan.training.device import has_fast_bfloat16
+from cardigan.training.length import cost
 from cardigan.training.recipe import Recipe, build_recipe, data_options, merge, parse_settings, recipe_table
 from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.session import Interval
@@ -85,13 +86,7 @@ def new_trainer(recipe: Recipe, splits: Splits, data: str, kind: type[Trainer] =
 def calibrated(job: Job, splits: Splits, kind: type[Trainer] = Trainer, seconds: float = 4.0) -> Trainer:
     """A trainer whose number of images takes about the job's minutes, so that its schedules end with the budget."""
     trial = job.trainer(splits, 10**12)
-    for _ in range(3):
-        trial.play_round()
-    began, before, rounds = time.process_time(), trial.images, 0
-    while rounds < 3 or time.process_time() - began < min(seconds, 6 * job.minutes):
-        trial.play_round()
-        rounds += 1
-    rate = (trial.images - before) / (time.process_time() - began)
+    rate = 1 / cost(trial, min(seconds, 6 * job.minutes), time.process_time)
     batch = trial.recipe.batch
     return job.trainer(splits, max(1, round(rate * 60 * job.minutes / batch)) * batch, kind)
 

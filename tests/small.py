@@ -50,6 +50,18 @@ GAMES: dict[str, dict[str, Any]] = {
         },
         "optimiser": {"generator": {**ADAM, "lr": {"start": 1e-3, "end": 0}}, "discriminator": ADAM},
     },
+    "progressive": {
+        "game": {
+            "name": "progressive",
+            "latent": {"size": 8},
+            "generator": {"width": 4, "max_width": 8},
+            "critic": {"width": 4, "max_width": 8, "group": 4},
+            "phase": 0.3,
+            "batches": [32, 16],
+            "rates": [1.0, 0.5],
+        },
+        "optimiser": {"generator": ADAM, "critic": ADAM},
+    },
     "wgan": {
         "game": {"name": "wgan", "critic_steps": 2, "latent": {"size": 8}, "generator": CONV, "critic": CONV},
         "optimiser": {"generator": {"name": "rmsprop"}, "critic": {"name": "rmsprop"}},

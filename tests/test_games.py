@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal
+from torch.nn.functional import avg_pool2d
 
 from cardigan.data import Batch
 from cardigan.data.spec import DataSpec
@@ -24,9 +25,11 @@ def build(kind: str, **changes: object) -> Game:
 
 
 def moves(game: Game, batch: Batch = BATCH) -> list:
+    shrunk = avg_pool2d(batch.images, 2 ** game.phase(0.0).halvings)
+
     def forever():
         while True:
-            yield batch
+            yield Batch(shrunk, batch.labels)
 
     return list(game.round(forever()))
 

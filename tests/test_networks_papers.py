@@ -13,9 +13,12 @@ from cardigan.networks import (
     NormalInit,
     NormFreeDiscriminatorConfig,
     NormFreeGeneratorConfig,
+    R3GANDiscriminatorConfig,
+    R3GANGeneratorConfig,
     ResidualDiscriminatorConfig,
     ResidualGeneratorConfig,
     UniformInit,
+    r3gan,
     spectral_norm,
 )
 from cardigan.networks.layers import ConditionalBatchNorm2d, ConvDown2d, Maxout, UpConv2d, centre, stages
@@ -207,3 +210,38 @@ def test_norm_free_blocks_start_as_the_identity():
     for block in blocks:
         x = torch.randn(2, block.mix.in_channels, 8, 8)
         assert torch.equal(block(x), x)
+
+
+def test_r3gan_blocks_are_as_published():
+    """Width 768 inside 1536 with 96 groups: 768 x 1536 twice, 1536 x 16 x 9, and two biases of 1536."""
+    block = r3gan.Block(768, group=16, depth=8)
+    assert parameters(block) == 2 * 768 * 1536 + 1536 * 16 * 9 + 2 * 1536
+    assert block.mix.groups == 96
+    x = torch.randn(2, 768, 4, 4)
+    assert torch.equal(block(x), x)
+    gain = 2 / (1 + 0.2**2) * 8**-0.5  # He's for leaky ReLU, times L^(-1/4) in standard deviation
+    assert block.expand.weight.detach().var() * 768 == pytest.approx(gain, rel=0.02)
+    assert block.mix.weight.detach().var() * 16 * 9 == pytest.approx(gain, rel=0.02)
+
+
+def test_r3gan_resampling_keeps_flat_images_and_its_two_ways_are_adjoint():
+    up, down = r3gan.Resample(3, 3, up=True), r3gan.Resample(3, 3, up=False)
+    flat = torch.ones(1, 3, 8, 8)
+    torch.testing.assert_close(down(flat)[..., 1:-1, 1:-1], torch.ones(1, 3, 2, 2))
+    torch.testing.assert_close(up(flat)[..., 1:-1, 1:-1], torch.ones(1, 3, 14, 14))
+    coarse, fine = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 8, 10)
+    torch.testing.assert_close((up(coarse) * fine).sum(), 4 * (coarse * down(fine)).sum(), rtol=1e-4, atol=1e-4)
+    smooth = F.interpolate(coarse, scale_factor=2, mode="bilinear")[..., 1:-1, 1:-1]
+    torch.testing.assert_close(up(coarse)[..., 1:-1, 1:-1], smooth)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 64, 64), (4, 33, 47)])
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_r3gan_networks_start_well_scaled(shape, blocks):
+    generator = R3GANGeneratorConfig(width=32, max_width=64, blocks=blocks).build(64, shape)
+    discriminator = R3GANDiscriminatorConfig(width=32, max_width=64, blocks=blocks).build(shape)
+    with torch.no_grad():
+        images = generator(torch.randn(64, 64))
+        scores = discriminator(images)
+    assert 0.1 < images.std() < 1.2
+    assert 1e-3 < scores.std() < 1.5

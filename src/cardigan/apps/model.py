@@ -82,7 +82,7 @@ class Model:
             latents = game.draw_latents(CHUNK, generator(seed, "sample", block))
             chosen = latents[first - block * CHUNK : last - block * CHUNK].to(self.device)
             of_class = None if classes is None else classes[first - start : last - start].to(self.device)
-            chunks.append(game.decode(chosen, of_class).float().cpu())
+            chunks.append(self.within(game.decode(chosen, of_class)))
         return torch.cat(chunks) if chunks else torch.empty(0, *self.spec.shape)
 
     @torch.no_grad()
@@ -90,7 +90,12 @@ class Model:
         """Examples (n, channels, height, width) for latents (n, size)."""
         classes = self.classes(labels, 0, len(latents))
         on_device = None if classes is None else classes.to(self.device)
-        return self.generative().decode(latents.to(self.device), on_device).float().cpu()
+        return self.within(self.generative().decode(latents.to(self.device), on_device))
+
+    def within(self, examples: Tensor) -> Tensor:
+        """float32 on the CPU; images cut to [-1, 1], which generators with a linear output may leave."""
+        examples = examples.float().cpu()
+        return examples.clamp(-1.0, 1.0) if self.spec.kind == "images" else examples
 
     def latents(self, n: int, *, seed: int = 0) -> Tensor:
         """Latents (n, size) from the prior."""

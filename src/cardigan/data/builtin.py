@@ -50,7 +50,7 @@ class StackedDigits(Dataset):
         spec = DataSpec(channels=3, height=base.spec.height, width=base.spec.width)
         digest = _digest("stacked-digits", base.digest, count)
         super().__init__("stacked-digits", base.split, spec, torch.empty(0), digest, known_modes=modes)
-        self._base = base
+        self._base, self._modes = base, modes
         self._triples = _scattered(3 * count, len(base)).view(count, 3)
 
     def __len__(self) -> int:
@@ -59,6 +59,9 @@ class StackedDigits(Dataset):
     def images(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor:
         single = self._base.images(self._triples[indices].flatten(), device)
         return single.view(len(indices), *self.spec.shape)
+
+    def halved(self, times: int) -> Dataset:
+        return StackedDigits(self._base.halved(times), len(self), self._modes)
 
     def digits(self, indices: Tensor) -> Tensor:
         """The true classes of the three channels: int64 (len(indices), 3)."""

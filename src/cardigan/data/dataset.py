@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from cardigan.data.pyramid import box_filtered, level
 from cardigan.data.sources import Split
 from cardigan.data.spec import DataSpec
 from cardigan.data.store import Pack
@@ -41,6 +43,7 @@ class Dataset:
         labels: int64, one for each of the rows.
         known_modes: the modes of the distribution where they are known.
         names: a function that gives the names of all stored examples.
+        level: a function that gives all stored pixels, halved so many times; by default they are made in memory.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Dataset:
         labels: Tensor | None = None,
         known_modes: PointModes | StackedModes | None = None,
         names: Callable[[], list[str]] | None = None,
+        level: Callable[[int], Tensor] | None = None,
     ) -> None:
         self.name = name
         self.split = split
@@ -65,6 +69,7 @@ class Dataset:
         self._rows = rows
         self._labels = labels
         self._names = names
+        self._level = level or partial(box_filtered, pixels)
 
     def __len__(self) -> int:
         return len(self._pixels) if self._rows is None else len(self._rows)
@@ -80,6 +85,14 @@ class Dataset:
     def labels(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor | None:
         """Classes as int64 (len(indices),), or None where the data has none."""
         return None if self._labels is None else self._labels[indices].to(device, non_blocking=True)
+
+    def halved(self, times: int) -> Dataset:
+        """The same examples at 1 / 2^times of the size, which must divide evenly: each pixel the mean of a square."""
+        if not times:
+            return self
+        spec = self.spec.model_copy(update={"height": self.spec.height >> times, "width": self.spec.width >> times})
+        pixels = self._level(times)
+        return Dataset(self.name, self.split, spec, pixels, self.digest, rows=self._rows, labels=self._labels)
 
     def names(self, indices: Tensor) -> list[str] | None:
         """Where the examples come from, or None where that is not known."""
@@ -133,6 +146,16 @@ def from_pack(pack: Pack, name: str, classes: tuple[str, ...] = ()) -> Splits:
         rows = torch.nonzero(pack.splits == code).flatten()
         labels = None if pack.labels is None else pack.labels[rows]
         names = lambda: pack.names  # noqa: E731
-        return Dataset(name, split, spec, pack.pixels, index.digests[split], rows=rows, labels=labels, names=names)
+        return Dataset(
+            name,
+            split,
+            spec,
+            pack.pixels,
+            index.digests[split],
+            rows=rows,
+            labels=labels,
+            names=names,
+            level=partial(level, pack),
+        )
 
     return Splits(side("train", 0), side("test", 1), index.notes)

@@ -83,7 +83,7 @@ def open_pack(folder: Path) -> Pack | None:
     """The pack in a folder, or None where there is none that is whole and of this version."""
     try:
         index = PackIndex.model_validate_json((folder / "index.json").read_bytes())
-        if not all(_intact(folder / name, record) for name, record in index.files.items()):
+        if not all(intact(folder / name, record) for name, record in index.files.items()):
             return None
         pixels = mapped(folder / "images.bin", np.uint8 if index.bits == 8 else np.uint16, (index.count, *index.shape))
         splits = torch.from_numpy(np.fromfile(folder / "splits.bin", np.uint8))
@@ -104,7 +104,8 @@ def mapped(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> torch
         return torch.from_numpy(array)
 
 
-def _intact(path: Path, record: FileRecord) -> bool:
+def intact(path: Path, record: FileRecord) -> bool:
+    """Whether a file has its length and, at both ends and in some places between, its checksums."""
     if path.stat().st_size != record.bytes:
         return False
     every = range(len(record.chunks))

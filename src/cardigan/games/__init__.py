@@ -5,14 +5,16 @@ from typing import Annotated
 from pydantic import Field
 
 from cardigan.games.autoencoder import Autoencoder, AutoencoderConfig
-from cardigan.games.base import Encoding, Game, Generative, Move
+from cardigan.games.base import Encoding, Game, Generative, Move, Phase
 from cardigan.games.context_encoder import ContextEncoder, ContextEncoderConfig
 from cardigan.games.gan import GAN, GANConfig
+from cardigan.games.progressive import Progressive, ProgressiveConfig
 from cardigan.games.vae import VAE, VAEConfig
 from cardigan.games.wgan import WGAN, WGANConfig
 
 GameConfig = Annotated[
-    AutoencoderConfig | ContextEncoderConfig | VAEConfig | GANConfig | WGANConfig, Field(discriminator="name")
+    AutoencoderConfig | ContextEncoderConfig | VAEConfig | GANConfig | WGANConfig | ProgressiveConfig,
+    Field(discriminator="name"),
 ]
 
 __all__ = [
@@ -29,6 +31,9 @@ __all__ = [
     "GameConfig",
     "Generative",
     "Move",
+    "Phase",
+    "Progressive",
+    "ProgressiveConfig",
     "VAEConfig",
     "WGANConfig",
 ]

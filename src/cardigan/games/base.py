@@ -41,6 +41,23 @@ class Move:
     log: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Phase:
+    """What a game asks of its trainer for some rounds.
+
+    Attributes:
+        stage: when it changes, every optimiser begins anew.
+        halvings: how often the images that the round is given are halved.
+        batch: examples of a batch; the recipe's number where it is None.
+        rate: factor of the learning rates.
+    """
+
+    stage: int = 0
+    halvings: int = 0
+    batch: int | None = None
+    rate: float = 1.0
+
+
 class Game(nn.Module):
     """A training problem for one or more players.
 
@@ -60,11 +77,21 @@ class Game(nn.Module):
     largest_loss: float = math.inf
     """A loss beyond this, either way, is an explosion: the trainer goes back as it does from one that is not finite."""
 
+    batch_multiple: int = 1
+    """What a batch, and each micro-batch of it, must be a multiple of."""
+
+    milestones: tuple[float, ...] = (0.0,)
+    """Shares of the training at which the cost of a round changes."""
+
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
         self.spec = spec
         self.progress = 0.0
         self.rounds = 0
+
+    def phase(self, progress: float) -> Phase:
+        """What the round at a share of the training is to be given."""
+        return Phase()
 
     @property
     def stored(self) -> tuple[str, ...]:

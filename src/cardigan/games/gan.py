@@ -17,7 +17,7 @@ from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
 from cardigan.errors import RecipeError
 from cardigan.games.base import NO_PENALTY, Generative, LatentConfig, Move, frozen, spread
-from cardigan.networks import DiscriminatorConfig, GeneratorConfig
+from cardigan.networks import Direction, DiscriminatorConfig, GeneratorConfig
 from cardigan.objectives import (
     OBJECTIVES,
     ObjectiveName,
@@ -35,6 +35,10 @@ class GANConfig(Config):
     the WGAN-GP term between them; with `penalty_interval` k they are taken in every k-th round with k times the
     weight. `reuse_fake` lets the generator answer for the very images the discriminator has just seen, which saves
     a pass of the generator; otherwise it draws fresh latents, as Algorithm 1 does.
+
+    `sliced` lets the discriminator's last direction learn by a loss of its own (Takida et al. 2024, SAN). `centring`
+    weighs the squared sum of a pair's scores, which relativistic objectives leave undetermined, and `transport` the
+    mean squared way from a latent to its image, which asks for latents as large as images (Lin et al. 2025).
     """
 
     name: Literal["gan"] = "gan"
@@ -49,10 +53,17 @@ class GANConfig(Config):
     gradient_penalty: Number = 0.0
     penalty_interval: PositiveInt = 1
     reuse_fake: bool = True
+    sliced: bool = False
+    centring: Number = 0.0
+    transport: Number = 0.0
 
     def build(self, spec: DataSpec) -> GAN:
         if self.conditional and not spec.classes:
             raise RecipeError("game.conditional needs data with classes; put the images into one folder a class")
+        if self.transport and self.latent.size != spec.dimensions:
+            raise RecipeError(
+                f"game.transport wants latents as large as images: add --set game.latent.size={spec.dimensions}"
+            )
         game = GAN(self, spec)
         if game.discriminator.couples_batch and any((self.r1, self.r2, self.gradient_penalty)):
             raise RecipeError(NO_PENALTY.format("game.discriminator.normalisation"))
@@ -74,6 +85,10 @@ class GAN(Generative):
         classes = len(spec.classes) if config.conditional else 0
         self.generator = config.generator.build(config.latent.size, spec.shape, classes, spec.kind == "images")
         self.discriminator = config.discriminator.build(spec.shape, classes)
+        self.direction: Direction | None = None
+        if config.sliced:
+            self.direction = Direction(self.discriminator.linear.in_features)
+            self.discriminator.linear = self.direction
 
     def round(self, batches: Iterator[Batch]) -> Iterator[Move]:
         for _ in range(self.config.discriminator_steps - 1):
@@ -83,13 +98,15 @@ class GAN(Generative):
             yield self.discriminator_move(real, fake)
 
         real = next(batches)
+        latents = self.draw_latents(len(real), like=real.images)
         with torch.set_grad_enabled(self.config.reuse_fake):
-            fake = self.generate(real)
+            fake = self.decode(latents, real.labels)
         yield self.discriminator_move(real, fake.detach())
 
         if not self.config.reuse_fake:
-            fake = self.generate(real)
-        yield Move(self.generator, self.generator_loss(real, fake))
+            latents = self.draw_latents(len(real), like=real.images)
+            fake = self.decode(latents, real.labels)
+        yield self.generator_move(real, latents, fake)
 
     def generate(self, real: Batch) -> Tensor:
         """As many images as there are real ones, of the same classes if conditional."""
@@ -121,7 +138,17 @@ class GAN(Generative):
             labels = real.labels if self.conditional else None
             log["gradient penalty"] = gradient_penalty(self.discriminator, real.images, fake, labels)
             loss = loss + weights["gradient_penalty"] * log["gradient penalty"]
+        if centring := value_at(self.config.centring, self.progress):
+            loss = loss + centring * (real_scores.float() + fake_scores.float()).square().mean()
+        if self.direction is not None:
+            loss = loss + self.direction_loss(self.direction, real, fake)
         return Move(self.discriminator, loss, log)
+
+    def direction_loss(self, direction: Direction, real: Batch, fake: Tensor) -> Tensor:
+        """Minus the distance of the mean features along the last layer's direction (Takida et al. 2024, Eq. 11)."""
+        with torch.no_grad():
+            known, made = self.discriminator.features(real.images), self.discriminator.features(fake)
+        return direction.along(made).float().mean() - direction.along(known).float().mean()
 
     def penalty_weights(self) -> dict[str, float]:
         """Each penalty's weight in this round, zero in the rounds a lazy interval leaves out."""
@@ -157,10 +184,14 @@ class GAN(Generative):
         )
         return first, second
 
-    def generator_loss(self, real: Batch, fake: Tensor) -> Tensor:
+    def generator_move(self, real: Batch, latents: Tensor, fake: Tensor) -> Move:
         with frozen(self.discriminator):
             real_scores = self.score(real.images, real) if self.objective.paired else None
-            return self.objective.generator(real_scores, self.score(fake, real))
+            loss = self.objective.generator(real_scores, self.score(fake, real))
+        if not (weight := value_at(self.config.transport, self.progress)):
+            return Move(self.generator, loss)
+        way = (fake.float().flatten(1) - latents).square().mean()
+        return Move(self.generator, loss + weight * way, {"way": way})
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Mean scores of held-out images and of as many generated ones, for the discriminator's overfitting.

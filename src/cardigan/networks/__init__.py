@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from cardigan.networks.dcgan import DCGANDiscriminatorConfig, DCGANGeneratorConfig
-from cardigan.networks.heads import Discriminator, Encoder, Generator
+from cardigan.networks.heads import Direction, Discriminator, Encoder, Generator
 from cardigan.networks.layers import Shape
 from cardigan.networks.mlp import (
     DefaultInit,
@@ -19,15 +19,24 @@ from cardigan.networks.mlp import (
     UniformInit,
 )
 from cardigan.networks.norm_free import NormFreeDiscriminatorConfig, NormFreeGeneratorConfig
+from cardigan.networks.r3gan import R3GANDiscriminatorConfig, R3GANGeneratorConfig
 from cardigan.networks.residual import ResidualDiscriminatorConfig, ResidualGenerator, ResidualGeneratorConfig
 from cardigan.networks.spectral import spectral_norm
 
 GeneratorConfig = Annotated[
-    MLPGeneratorConfig | DCGANGeneratorConfig | ResidualGeneratorConfig | NormFreeGeneratorConfig,
+    MLPGeneratorConfig
+    | DCGANGeneratorConfig
+    | ResidualGeneratorConfig
+    | NormFreeGeneratorConfig
+    | R3GANGeneratorConfig,
     Field(discriminator="name"),
 ]
 DiscriminatorConfig = Annotated[
-    MLPDiscriminatorConfig | DCGANDiscriminatorConfig | ResidualDiscriminatorConfig | NormFreeDiscriminatorConfig,
+    MLPDiscriminatorConfig
+    | DCGANDiscriminatorConfig
+    | ResidualDiscriminatorConfig
+    | NormFreeDiscriminatorConfig
+    | R3GANDiscriminatorConfig,
     Field(discriminator="name"),
 ]
 
@@ -35,6 +44,7 @@ __all__ = [
     "DCGANDiscriminatorConfig",
     "DCGANGeneratorConfig",
     "DefaultInit",
+    "Direction",
     "Discriminator",
     "DiscriminatorConfig",
     "Encoder",
@@ -45,6 +55,8 @@ __all__ = [
     "NormFreeDiscriminatorConfig",
     "NormFreeGeneratorConfig",
     "NormalInit",
+    "R3GANDiscriminatorConfig",
+    "R3GANGeneratorConfig",
     "ResidualDiscriminatorConfig",
     "ResidualGenerator",
     "ResidualGeneratorConfig",

@@ -2,6 +2,7 @@
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cardigan.networks.layers import LabelledLatent, required
@@ -58,7 +59,7 @@ class Discriminator(Body):
         embed: the layer from labels to (batch, features); None for an unconditional game, where labels are ignored.
     """
 
-    def __init__(self, body: nn.Module, linear: nn.Module, embed: nn.Embedding | None):
+    def __init__(self, body: nn.Module, linear: nn.Linear, embed: nn.Embedding | None):
         super().__init__(body)
         self.linear = linear
         self.embed = embed
@@ -71,6 +72,28 @@ class Discriminator(Body):
         if self.embed is None:
             return scores
         return scores + (self.embed(required(labels)) * features).sum(1)
+
+
+class Direction(nn.Linear):
+    """<h(x), w / |w|>, whose direction learns by a loss of its own (Takida et al. 2024, SAN).
+
+    The scores give the direction no gradient, and `along` gives the features none: the features are to tell real from
+    generated ones, the direction to be the one in which their means are farthest apart.
+    """
+
+    def __init__(self, features: int):
+        super().__init__(features, 1, bias=False)
+
+    @property
+    def unit(self) -> Tensor:
+        return self.weight / self.weight.norm()
+
+    def forward(self, input: Float[Tensor, "batch features"]) -> Float[Tensor, "batch 1"]:
+        return F.linear(input, self.unit.detach())
+
+    def along(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, " batch"]:
+        """Features, taken as constants, along the direction."""
+        return F.linear(features.detach(), self.unit).squeeze(1)
 
 
 class Encoder(Body):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, sqrt
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from cardigan.errors import RecipeError
 from cardigan.networks.strided import strided, with_bias
 
+Network = TypeVar("Network", bound=nn.Module)
 Shape = tuple[int, int, int]
 Normalisation = Literal["none", "batch", "layer", "spectral"]
 
@@ -220,17 +221,17 @@ def layer_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(1, channels)
 
 
-def normal(module: nn.Module, std: float = 0.02) -> nn.Module:
+def normal(module: Network, std: float = 0.02) -> Network:
     """Draw the weights of every linear and convolution layer from N(0, std^2) and zero their biases."""
     return initialise(module, lambda weight: nn.init.normal_(weight, 0.0, std))
 
 
-def glorot(module: nn.Module, gain: float = 1.0) -> nn.Module:
+def glorot(module: Network, gain: float = 1.0) -> Network:
     """Uniform weights with variance gain^2 * 2 / (inputs + outputs) (Glorot & Bengio 2010), biases zero."""
     return initialise(module, lambda weight: nn.init.xavier_uniform_(weight, gain))
 
 
-def he(module: nn.Module, gain: float = 1.0) -> nn.Module:
+def he(module: Network, gain: float = 1.0) -> Network:
     """Normal weights with standard deviation gain / sqrt(inputs) (He et al. 2015), biases zero.
 
     The inputs of one output of a transposed convolution are its kernel's taps over the square of its stride.
@@ -248,7 +249,7 @@ def he(module: nn.Module, gain: float = 1.0) -> nn.Module:
     return module
 
 
-def initialise(module: nn.Module, draw: Callable[[Tensor], Tensor]) -> nn.Module:
+def initialise(module: Network, draw: Callable[[Tensor], Tensor]) -> Network:
     """Draw the weights of every linear, convolution and maxout layer in place and zero their biases."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):

@@ -13,6 +13,7 @@ Table = dict[str, Any]
 
 TINY = 12
 SMALL = 32
+FINE = 16
 
 
 def fit_to_data(table: Table, spec: DataSpec, device: torch.device) -> Table:
@@ -44,14 +45,18 @@ def tiny_images() -> Table:
 def pictures(spec: DataSpec, device: torch.device) -> Table:
     """On a CPU narrow networks and small batches go furthest in a given time; a GPU is idle with them.
 
+    Colours need a layer at full size: of a 2 x 2 square of sprites with alpha 16 numbers went into 16 channels, in which
+    the discriminator could not see the generator's noise (after 10,000 images the Fréchet distance was 19, with it 9).
+
     A parameter whose gradients have been small can take a step of lr / sqrt(1 - beta2) when a large one comes, as lazy
     penalties do: at 64 pixels 3e-3 with beta2 = 0.99 exploded after 30,000 faces. A short memory and a smaller rate for
     larger images keep that step harmless.
     """
     rate = 2e-3 if max(spec.height, spec.width) <= SMALL else 1e-3
     if device.type != "cuda":
-        return {"optimiser": adam(rate, beta2=0.9)}
-    network = {"width": 64 if max(spec.height, spec.width) <= 64 else 32, "max_width": 512, "dense": 512}
+        fine = {"fine": FINE if spec.channels > 1 else 0}
+        return {"game": players(fine, fine), "optimiser": adam(rate, beta2=0.9)}
+    network = {"width": 64 if max(spec.height, spec.width) <= 64 else 32, "max_width": 512, "dense": 512, "fine": FINE}
     return {"batch": 128, "images": 5_000_000, "game": players(network, network), "optimiser": adam(rate, beta2=0.9)}
 
 

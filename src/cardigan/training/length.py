@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from cardigan.training.progress import Listener
 from cardigan.training.run import RunRecord
@@ -11,17 +12,30 @@ from cardigan.training.trainer import Trainer
 
 def fix_length(trainer: Trainer, minutes: float, hear: Listener) -> RunRecord:
     """The record with as many images as `minutes` are worth, by the speed of a few rounds that are then forgotten."""
-    done = trainer.images
-    trainer.play_round()
-    began, before, rounds = time.perf_counter(), trainer.images, 0
-    while time.perf_counter() - began < min(5.0, 3.0 * minutes) or rounds < 3:
-        trainer.play_round()
-        rounds += 1
-    rate = (trainer.images - before) / (time.perf_counter() - began)
-    batch = trainer.recipe.batch
-    images = done + max(1, round(0.9 * rate * 60 * minutes / batch)) * batch  # a tenth for pictures and checkpoints
-    hear.note(f"{minutes:g} minutes at {rate:,.0f} images/s: {images:,} images")
+    done, batch = trainer.images, trainer.recipe.batch
+    seconds = cost(trainer, least=min(5.0, 3.0 * minutes))
+    images = done + max(1, round(0.9 / seconds * 60 * minutes / batch)) * batch  # a tenth for pictures and checkpoints
+    hear.note(f"{minutes:g} minutes at {1 / seconds:,.0f} images/s: {images:,} images")
     return with_length(trainer.record, images)
+
+
+def cost(trainer: Trainer, least: float, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds that an image takes, on average over the training, by rounds at each of the game's milestones.
+
+    There are at least 3 of them, and `least` seconds in all; the trainer is of no other use afterwards.
+    """
+    milestones = trainer.game.milestones
+    average = 0.0
+    for begin, end in zip(milestones, (*milestones[1:], 1.0), strict=True):
+        if len(milestones) > 1:
+            trainer.images = round(begin * trainer.recipe.images) + 1
+        trainer.play_round()
+        began, before, rounds = clock(), trainer.images, 0
+        while clock() - began < least / len(milestones) or rounds < 3:
+            trainer.play_round()
+            rounds += 1
+        average += (end - begin) * (clock() - began) / (trainer.images - before)
+    return average
 
 
 def end_where_it_is(trainer: Trainer, begun: int, hear: Listener) -> RunRecord:

@@ -6,22 +6,39 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat
+from pydantic import AfterValidator, Field, NonNegativeFloat
 from torch import Tensor, nn, optim
 
 from cardigan.config import Config
-from cardigan.schedule import Number, value_at
+from cardigan.schedule import Number, Schedule, value_at
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class AdamConfig(Config):
+class _OptimiserConfig(Config):
+    """What all optimisers' settings share."""
+
+    lr: Number
+
+    def follow(self, optimiser: optim.Optimizer, progress: float, factor: float = 1.0) -> None:
+        """Set what is scheduled to its value at a share of the training; the learning rate times `factor`."""
+        for group in optimiser.param_groups:
+            group["lr"] = value_at(self.lr, progress) * factor
+
+
+def below_one(number: float | Schedule) -> float | Schedule:
+    if max((number.start, number.end) if isinstance(number, Schedule) else (number,)) >= 1.0:
+        raise ValueError("a decay must be below 1")
+    return number
+
+
+class AdamConfig(_OptimiserConfig):
     """Adam (Kingma & Ba 2014), with AdamW's decoupled weight decay where it is positive."""
 
     name: Literal["adam"] = "adam"
     lr: Number = 2e-4
     beta1: Share = 0.0
-    beta2: Share = 0.99
+    beta2: Annotated[Number, AfterValidator(below_one)] = 0.99
     eps: NonNegativeFloat = 1e-8
     weight_decay: NonNegativeFloat = 0.0
 
@@ -30,14 +47,19 @@ class AdamConfig(Config):
         return optim.AdamW(
             parameters,
             lr=value_at(self.lr, 0.0),
-            betas=(self.beta1, self.beta2),
+            betas=(self.beta1, value_at(self.beta2, 0.0)),
             eps=self.eps,
             weight_decay=self.weight_decay,
             fused=True,
         )
 
+    def follow(self, optimiser: optim.Optimizer, progress: float, factor: float = 1.0) -> None:
+        super().follow(optimiser, progress, factor)
+        for group in optimiser.param_groups:
+            group["betas"] = (self.beta1, value_at(self.beta2, progress))
 
-class RMSPropConfig(Config):
+
+class RMSPropConfig(_OptimiserConfig):
     """RMSProp (Tieleman & Hinton 2012)."""
 
     name: Literal["rmsprop"] = "rmsprop"
@@ -49,7 +71,7 @@ class RMSPropConfig(Config):
         return optim.RMSprop(parameters, lr=value_at(self.lr, 0.0), alpha=self.alpha, eps=self.eps, foreach=False)
 
 
-class SGDConfig(Config):
+class SGDConfig(_OptimiserConfig):
     """Stochastic gradient descent with momentum."""
 
     name: Literal["sgd"] = "sgd"
@@ -60,7 +82,7 @@ class SGDConfig(Config):
         return optim.SGD(parameters, lr=value_at(self.lr, 0.0), momentum=self.momentum, fused=True)
 
 
-class AdagradConfig(Config):
+class AdagradConfig(_OptimiserConfig):
     """Adagrad (Duchi et al. 2011), the optimiser of the VAE paper."""
 
     name: Literal["adagrad"] = "adagrad"
@@ -84,8 +106,3 @@ def load_moments(optimiser: optim.Optimizer, moments: Mapping[int, Any]) -> None
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 state[name] = torch.empty_like(parameter).copy_(value)
-
-
-def set_learning_rate(optimiser: optim.Optimizer, lr: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = lr

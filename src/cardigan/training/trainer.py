@@ -19,19 +19,18 @@ from torch import Tensor, nn, optim
 from cardigan.data import Batches, Dataset, Splits
 from cardigan.data.spec import Batch
 from cardigan.errors import RecipeError, TrainingError
-from cardigan.games import Encoding, Game, Generative, Move
-from cardigan.schedule import value_at
+from cardigan.games import Encoding, Game, Generative, Move, Phase
 from cardigan.training.average import WeightAverage
 from cardigan.training.checkpoint import read_checkpoint, save_checkpoint
 from cardigan.training.device import choose_arithmetic, choose_device, keep_memory
 from cardigan.training.health import Health
 from cardigan.training.meter import Meter
 from cardigan.training.model import ModelConfig, save_model
-from cardigan.training.optimisers import OptimiserConfig, load_moments, set_learning_rate
+from cardigan.training.optimisers import OptimiserConfig, load_moments
 from cardigan.training.randomness import address, generator, seed_everything
 from cardigan.training.run import RunFolder, RunRecord
 
-STATE = {"rounds", "drawn", "rollbacks", "best", "health", "data", "game", "average", "optimisers"}
+STATE = {"rounds", "images", "stage", "rollbacks", "best", "health", "data", "game", "average", "optimisers"}
 """What a checkpoint holds."""
 
 VALIDATED = 256
@@ -53,7 +52,8 @@ class Trainer:
 
     Attributes:
         rounds: rounds played.
-        drawn: batches drawn from the data; `images` of them is the measure of progress.
+        images: training images shown, which is the measure of progress.
+        stage: of the game's phase that the optimisers belong to.
         rollbacks: how often a non-finite value has sent the training back; each halves the learning rates.
     """
 
@@ -70,18 +70,12 @@ class Trainer:
             raise RecipeError(f"unknown recipe key optimiser.{strange[0]}: the players of this game are {players}")
         self.seats = {id(getattr(self.game, name)): self.seat(name) for name in self.game.players}
         self.average = WeightAverage(self.recipe.average, {n: getattr(self.game, n) for n in self.game.deployed})
-        self.batches = Batches(
-            splits.train,
-            self.recipe.batch,
-            address(self.recipe.seed, "batches"),
-            flip=self.recipe.data.flip,
-            device=self.arithmetic.device,
-            layout=self.arithmetic.layout,
-        )
+        self.refuse_batches()
+        self.sequences: dict[tuple[int, int], Batches] = {}
         self.meter = Meter()
         self.finite = torch.ones((), dtype=torch.bool, device=self.arithmetic.device)
         self.measuring = False
-        self.rounds = self.drawn = self.rollbacks = 0
+        self.rounds = self.images = self.stage = self.rollbacks = 0
         self.best: dict[str, Any] = {}
         self.health = self.examiner({})
 
@@ -99,11 +93,6 @@ class Trainer:
     # ---- progress -------------------------------------------------------------------------------------------------
 
     @property
-    def images(self) -> int:
-        """Training images shown so far."""
-        return self.drawn * self.recipe.batch
-
-    @property
     def progress(self) -> float:
         return min(self.images / self.recipe.images, 1.0)
 
@@ -117,18 +106,56 @@ class Trainer:
         """All moves of one round, then the weight average."""
         seed_everything(self.recipe.seed, "round", self.rounds, self.rollbacks)
         self.game.progress, self.game.rounds = self.progress, self.rounds
-        for seat in self.seats.values():
-            set_learning_rate(seat.optimiser, value_at(seat.config.lr, self.progress) * 0.5**self.rollbacks)
-        parts = self.recipe.micro_batches
-        streams = [self.batches.stream(self.drawn, parts=parts, part=i) for i in range(parts)]
+        phase = self.game.phase(self.progress)
+        self.set_optimisers(phase)
+        batches, parts = self.batches, self.recipe.micro_batches
+        start = self.images // batches.batch
+        streams = [batches.stream(start, parts=parts, part=i) for i in range(parts)]
         rounds = [self.game.round(stream) for stream in streams]
         with self.arithmetic.products():
             while seat := self.take_move(rounds):
                 seat.optimiser.step()
                 seat.optimiser.zero_grad(set_to_none=True)
-        fresh = (streams[0].drawn - self.drawn) * self.recipe.batch
-        self.rounds, self.drawn = self.rounds + 1, streams[0].drawn
+        fresh = (streams[0].drawn - start) * batches.batch
+        self.rounds, self.images = self.rounds + 1, self.images + fresh
         self.average.update(self.images, fresh)
+
+    def set_optimisers(self, phase: Phase) -> None:
+        """The next round's settings; moments from nought where a new stage begins."""
+        factor = phase.rate * 0.5**self.rollbacks
+        for seat in self.seats.values():
+            if phase.stage != self.stage:
+                seat.optimiser = seat.config.build(seat.parameters)
+            seat.config.follow(seat.optimiser, self.progress, factor)
+        self.stage = phase.stage
+
+    @property
+    def batches(self) -> Batches:
+        """Those that the game wants where it stands, at its resolution."""
+        phase = self.game.phase(self.progress)
+        key = phase.halvings, phase.batch or self.recipe.batch
+        if key not in self.sequences:
+            self.sequences[key] = Batches(
+                self.splits.train.halved(phase.halvings),
+                key[1],
+                address(self.recipe.seed, "batches"),
+                flip=self.recipe.data.flip,
+                device=self.arithmetic.device,
+                layout=self.arithmetic.layout,
+            )
+        return self.sequences[key]
+
+    def refuse_batches(self) -> None:
+        """Raise a RecipeError where a phase's batch cannot be cut as the recipe and the game want it."""
+        parts, multiple = self.recipe.micro_batches, self.game.batch_multiple
+        for progress in (*self.game.milestones, 1.0):
+            batch = self.game.phase(progress).batch or self.recipe.batch
+            if batch % (parts * multiple):
+                unit = parts * multiple
+                raise RecipeError(
+                    f"a batch of {batch} cannot be cut into micro_batches={parts} of whole groups of {multiple}: "
+                    f"use {-(-batch // unit) * unit}"
+                )
 
     def take_move(self, rounds: list[Iterator[Move]]) -> Seat | None:
         """Run every part of the round to its next move and add up the mover's gradients; None at the round's end."""
@@ -197,7 +224,8 @@ class Trainer:
             return
         state = {
             "rounds": self.rounds,
-            "drawn": self.drawn,
+            "images": self.images,
+            "stage": self.stage,
             "rollbacks": self.rollbacks,
             "best": self.best,
             "health": self.health.state(),
@@ -227,12 +255,14 @@ class Trainer:
             self.game.load_state_dict(state["game"])
             self.average.load_state_dict(state["average"])
             for seat in self.seats.values():
+                seat.optimiser = seat.config.build(seat.parameters)
                 load_moments(seat.optimiser, state["optimisers"][seat.name]["state"])
         except (RuntimeError, KeyError, ValueError) as error:
             raise TrainingError(
                 f"{path} does not fit this run's recipe: resume with the recipe it began with"
             ) from error
-        self.rounds, self.drawn, self.best = state["rounds"], state["drawn"], state["best"]
+        self.rounds, self.images, self.best = state["rounds"], state["images"], state["best"]
+        self.stage = state["stage"]
         self.rollbacks = max(self.rollbacks, state["rollbacks"])
         self.health = self.examiner(state["health"])
         self.finite.fill_(True)
