@@ -55,7 +55,7 @@ class Job:
         return merge(parse_settings(self.settings), {"seed": self.seed})
 
     def splits(self) -> Splits:
-        return open_data(self.data, data_options(self.changes.get("data", {})))
+        return open_data(located(self.data), data_options(self.changes.get("data", {})))
 
     def resolved(self, splits: Splits, images: int) -> Recipe:
         table = recipe_table(self.recipe)
@@ -72,6 +72,12 @@ class Job:
         text = recipe.model_dump_json(exclude={"seed", "images", "about", "log", "health"}) + splits.train.digest
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         return {"label": self.label, "data": self.data, "seed": self.seed, "minutes": self.minutes, "digest": digest}
+
+
+def located(data: str) -> str:
+    """A set's archive NAME/NAME.zip in the folder that CARDIGAN_DATA names, where it has one; else the name itself."""
+    archive = Path(os.environ.get("CARDIGAN_DATA", "")) / data / f"{data}.zip"
+    return str(archive) if archive.is_file() else data
 
 
 # ---- training -----------------------------------------------------------------------------------------------------
