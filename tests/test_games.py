@@ -277,3 +277,50 @@ def test_a_context_encoder_reconstructs_what_it_was_trained_to_fill() -> None:
     assert game.constant_loss(images, images) > 0
     with pytest.raises(RecipeError, match="are points"):
         small_recipe("context-encoder").game.build(DataSpec(channels=2, height=1, width=1, kind="points"))
+
+
+def gan(**changes: object) -> GAN:
+    game = build("gan", **changes)
+    assert isinstance(game, GAN)
+    return game
+
+
+PLAIN = {"name": "mlp", "widths": [8]}
+
+
+def test_a_sliced_discriminator_learns_features_and_direction_by_losses_of_their_own() -> None:
+    """Scores give the direction no gradient; its own loss gives the features none."""
+    game = gan(sliced=True, discriminator=PLAIN, r1=0.0, r2=0.0, conditional=False)
+    real, fake = BATCH, torch.rand_like(BATCH.images)
+    direction = game.direction
+    assert direction is not None
+    features = [p for p in game.discriminator.parameters() if p is not direction.weight]
+    scores = game.objective.discriminator(game.score(real.images, real), game.score(fake, real))
+    assert torch.autograd.grad(scores, direction.weight, allow_unused=True) == (None,)
+    own = game.direction_loss(direction, real, fake)
+    assert all(g is None for g in torch.autograd.grad(own, features, allow_unused=True, retain_graph=True))
+    known, made = game.discriminator.features(real.images), game.discriminator.features(fake)
+    unit = direction.weight / direction.weight.norm()
+    torch.testing.assert_close(own, ((made - known) @ unit.t()).mean())
+    move = game.discriminator_move(real, fake)
+    torch.testing.assert_close(move.loss, scores + own)
+    assert direction.unit.norm().item() == pytest.approx(1.0)
+
+
+def test_centring_is_the_squared_sum_of_a_pairs_scores() -> None:
+    plain, centred = (gan(centring=c, discriminator=PLAIN, r1=0.0, r2=0.0, conditional=False) for c in (0.0, 0.25))
+    fake = torch.rand_like(BATCH.images)
+    both = plain.score(BATCH.images, BATCH) + plain.score(fake, BATCH)
+    difference = centred.discriminator_move(BATCH, fake).loss - plain.discriminator_move(BATCH, fake).loss
+    torch.testing.assert_close(difference, 0.25 * both.square().mean())
+
+
+def test_transport_is_the_way_from_latent_to_image() -> None:
+    game = gan(transport=0.5, latent={"size": 64}, conditional=False)
+    latents = torch.randn(16, 64)
+    fake = game.decode(latents)
+    move = game.generator_move(BATCH, latents, fake)
+    without = gan(latent={"size": 64}, conditional=False).generator_move(BATCH, latents, fake)
+    torch.testing.assert_close(move.loss - without.loss, 0.5 * (fake.flatten(1) - latents).square().mean())
+    with pytest.raises(RecipeError, match=r"--set game\.latent\.size=64"):
+        build("gan", transport=0.5)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn, optim
 
 from cardigan.training.optimisers import AdamConfig, load_moments
@@ -55,3 +56,18 @@ def test_moments_follow_the_layout_of_their_weights(saved: torch.memory_format, 
     after.param_groups[0]["params"][0].data.copy_(step(before, first))
     load_moments(after, before.state_dict()["state"])
     torch.testing.assert_close(step(after, second), expected)
+
+
+def test_decays_are_scheduled_as_rates_are() -> None:
+    config = AdamConfig(
+        lr={"start": 1e-3, "end": 0.0, "shape": "linear"}, beta2={"start": 0.9, "end": 0.99, "shape": "linear"}
+    )
+    optimiser = config.build([torch.nn.Parameter(torch.ones(2))])
+    config.follow(optimiser, 0.5, factor=0.5)
+    (group,) = optimiser.param_groups
+    assert group["lr"] == pytest.approx(2.5e-4)
+    assert group["betas"] == (0.0, pytest.approx(0.945))
+    with pytest.raises(ValidationError, match="below 1"):
+        AdamConfig(beta2={"start": 0.9, "end": 1.0})
+    with pytest.raises(ValidationError, match="below 1"):
+        AdamConfig(beta2=1.0)
