@@ -28,7 +28,7 @@ SYSTEMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "default": ("default", ()),
     "non-saturating, no penalty": ("default", (NON_SATURATING, "game.r1=0.0", "game.r2=0.0")),
     "non-saturating, R1 + R2": ("default", (NON_SATURATING,)),
-    **{name: (name, ()) for name in ("gan", "dcgan", "lsgan", "sngan", "wgan", "wgan-gp")},
+    **{name: (name, ()) for name in ("gan", "dcgan", "lsgan", "sngan", "wgan", "wgan-gp", "r3gan")},
 }
 SHOWN = ["default", "non-saturating, no penalty", "non-saturating, R1 + R2", "gan", "dcgan", "wgan", "wgan-gp"]
 
@@ -83,7 +83,8 @@ def main() -> None:
     ]
     rows = experiment(__file__, args, jobs, measure)
     if rows is not None:
-        Results(args.results, "stacked_digits").publish(f"Stacked digits, {args.minutes:g} CPU minutes", summary(rows))
+        title = f"Modes of 1000: {args.data}, {args.minutes:g} CPU minutes"
+        Results(args.results, "stacked_digits").publish(title, summary(rows), "" if args.data == DATA else args.data)
 
 
 if __name__ == "__main__":

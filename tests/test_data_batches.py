@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -182,3 +183,14 @@ def test_every_public_name_is_there() -> None:
         assert getattr(cardigan.data, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         cardigan.data.nothing  # noqa: B018
+
+
+def test_stacked_mnist_are_three_images_of_mnist(real_data: Path) -> None:
+    stacked, single = open_data("stacked-mnist").train, open_data("mnist").train
+    chosen = torch.tensor([0, 59_999])
+    images, digits = stacked.images(chosen), stacked.digits(chosen)
+    assert images.shape == (2, 3, 28, 28)
+    rows = stacked._triples[chosen].flatten()
+    assert torch.equal(images.flatten(0, 1), single.images(rows).flatten(0, 1))
+    assert torch.equal(digits.flatten(), single.labels(rows))
+    assert (stacked.halved(2).images(chosen) - torch.nn.functional.avg_pool2d(images, 4)).abs().max() < 1.001 / 255

@@ -16,9 +16,8 @@ from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.neighbours import nearest_panel
 from cardigan.apps.report import write_report
 from cardigan.data import Splits
-from cardigan.data.builtin import BUILTIN
 from cardigan.data.cache import cache_folder
-from cardigan.data.public import PUBLIC
+from cardigan.data.opening import NAMES
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError, TrainingError
 from cardigan.evaluation import Evaluation, FrechetScore, choose_features, domain_classifier
@@ -206,8 +205,7 @@ def resolve(request: Request, spec: DataSpec) -> Recipe:
 
 def location(data: str | Path) -> str:
     """Where the data can be found from any folder: a built-in or public name as it is, else an absolute path."""
-    named = str(data) in BUILTIN or str(data) in PUBLIC
-    return str(data) if named else str(Path(data).expanduser().resolve())
+    return str(data) if str(data) in NAMES else str(Path(data).expanduser().resolve())
 
 
 def reopen(folder: RunFolder, request: Request) -> tuple[RunRecord, Splits]:

@@ -17,7 +17,7 @@ def run(
         typer.Argument(
             metavar="DATA",
             help="A folder, zip, tar, idx, npz or parquet of images, or one of digits, stacked-digits, ring, grid, "
-            "mnist, fashion-mnist, cifar10.",
+            "mnist, stacked-mnist, fashion-mnist, cifar10.",
             show_default=False,
         ),
     ] = None,

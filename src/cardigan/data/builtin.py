@@ -46,10 +46,10 @@ class StackedDigits(Dataset):
     Example i holds the digits ``hash(i, channel) mod count``: a pure function of i, nothing is stored.
     """
 
-    def __init__(self, base: Dataset, count: int, modes: StackedModes) -> None:
+    def __init__(self, name: str, base: Dataset, count: int, modes: StackedModes) -> None:
         spec = DataSpec(channels=3, height=base.spec.height, width=base.spec.width)
         digest = _digest("stacked-digits", base.digest, count)
-        super().__init__("stacked-digits", base.split, spec, torch.empty(0), digest, known_modes=modes)
+        super().__init__(name, base.split, spec, torch.empty(0), digest, known_modes=modes)
         self._base, self._modes = base, modes
         self._triples = _scattered(3 * count, len(base)).view(count, 3)
 
@@ -61,7 +61,7 @@ class StackedDigits(Dataset):
         return single.view(len(indices), *self.spec.shape)
 
     def halved(self, times: int) -> Dataset:
-        return StackedDigits(self._base.halved(times), len(self), self._modes)
+        return StackedDigits(self.name, self._base.halved(times), len(self), self._modes)
 
     def digits(self, indices: Tensor) -> Tensor:
         """The true classes of the three channels: int64 (len(indices), 3)."""
@@ -78,11 +78,14 @@ def _scattered(count: int, below: int) -> Tensor:
     return torch.from_numpy(((z ^ (z >> np.uint64(31))) % np.uint64(below)).astype(np.int64))
 
 
-def stacked_digits() -> Splits:
+def stacked(name: str, base: Splits) -> Splits:
     """60,000 training and 10,000 test triples of digits of the same split: 1000 equally likely modes, nearly."""
-    base = digits()
     modes = StackedModes(base)
-    return Splits(StackedDigits(base.train, 60_000, modes), StackedDigits(base.test, 10_000, modes))
+    return Splits(StackedDigits(name, base.train, 60_000, modes), StackedDigits(name, base.test, 10_000, modes))
+
+
+def stacked_digits() -> Splits:
+    return stacked("stacked-digits", digits())
 
 
 def ring() -> Splits:

@@ -14,7 +14,7 @@ from cardigan.data.builtin import BUILTIN
 from cardigan.data.cache import cache_folder
 from cardigan.data.dataset import Dataset, Splits
 from cardigan.data.formats import listing, open_source
-from cardigan.data.opening import existing
+from cardigan.data.opening import STACKED_MNIST, existing, open_data
 from cardigan.data.options import DataOptions
 from cardigan.data.packing import Columns, Progress, settle_splits
 from cardigan.data.public import PUBLIC, locate, unlike_published
@@ -107,8 +107,8 @@ def inspect_data(
     """
     cache = cache or cache_folder()
     name = str(source)
-    if name in BUILTIN:
-        return _builtin(name, BUILTIN[name]())
+    if name in BUILTIN or name == STACKED_MNIST:
+        return _builtin(name, open_data(name, options, cache, progress))
     path = locate(name, cache, progress) if name in PUBLIC else existing(source)
     tally, columns = Tally(), Columns()
     classes: Counter[str] = Counter()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cardigan.data.builtin import BUILTIN
+from cardigan.data.builtin import BUILTIN, stacked
 from cardigan.data.cache import cache_folder
 from cardigan.data.dataset import Dataset, Splits, from_pack
 from cardigan.data.decode import SUFFIXES, Unreadable, decode, prepare, quiet_pillow
@@ -21,6 +21,10 @@ from cardigan.data.public import PUBLIC, locate, unlike_published
 from cardigan.data.sources import printable
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError
+
+STACKED_MNIST = "stacked-mnist"
+NAMES = (*BUILTIN, *PUBLIC, STACKED_MNIST)
+"""Sets that go by a name, wherever their files are."""
 
 
 def open_data(
@@ -37,7 +41,8 @@ def open_data(
     ``./digits`` for a folder of that name.
 
     Args:
-        source: a path, or one of digits, stacked-digits, ring, grid, mnist, fashion-mnist and cifar10.
+        source: a path, or one of digits, stacked-digits, ring, grid, mnist, stacked-mnist, fashion-mnist and
+            cifar10.
         options: size, channels and the like.
         cache: where packs and downloads are kept; by default `cache_folder`.
         progress: called with (done, total): bytes while downloading, then images while packing.
@@ -49,6 +54,8 @@ def open_data(
     name = str(source)
     if name in BUILTIN:
         return _as_wanted(BUILTIN[name](), options)
+    if name == STACKED_MNIST:
+        return stacked(name, open_data("mnist", options, cache, progress))
     if name in PUBLIC:
         path = locate(name, cache, progress)
         splits = from_pack(pack(path, options, cache, progress), name, PUBLIC[name].classes)
@@ -96,11 +103,10 @@ def existing(source: str | Path) -> Path:
         raise DataError(f"{source} names a home folder that is not there: give another path") from error
     if os.path.exists(path):  # unlike Path.exists, no error where the name is too long
         return path
-    names = [*BUILTIN, *PUBLIC]
-    close = difflib.get_close_matches(str(source).lower().replace("_", "-"), names, n=2)
+    close = difflib.get_close_matches(str(source).lower().replace("_", "-"), NAMES, n=2)
     if close:
         raise DataError(f"{source} does not exist: did you mean {' or '.join(close)}?")
-    raise DataError(f"{source} does not exist: give a path, or one of {', '.join(names)}")
+    raise DataError(f"{source} does not exist: give a path, or one of {', '.join(NAMES)}")
 
 
 def _as_wanted(splits: Splits, options: DataOptions) -> Splits:
