@@ -132,6 +132,18 @@ def test_minibatch_deviation_is_of_its_group_alone():
     torch.testing.assert_close(critic(torch.cat([real, fake])), torch.cat([critic(real), critic(fake)]))
 
 
+def test_in_evaluation_a_score_does_not_depend_on_the_batch():
+    critic = CRITIC.build(SHAPE)
+    images = torch.randn(8, *SHAPE)
+    for _ in range(500):
+        critic(images)
+    before = critic(images)
+    alone = torch.cat([critic.eval()(image[None]) for image in images])
+    torch.testing.assert_close(critic(images), alone)
+    assert not torch.equal(alone, before)
+    torch.testing.assert_close(alone.mean(), before.mean(), rtol=0.05, atol=0.01)  # the usual deviation stands for both
+
+
 def test_the_level_is_stored_with_the_weights():
     generator = GENERATOR.build(6, SHAPE)
     generator.grow(1.5)

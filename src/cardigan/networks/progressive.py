@@ -31,6 +31,8 @@ Layer = TypeVar("Layer", bound=nn.Linear | nn.Conv2d)
 SLOPE = 0.2
 GAIN = sqrt(2)
 SMALLEST, LARGEST = 4, 7
+REMEMBERED = 0.01
+"""Weight of the newest deviation in the usual one."""
 ONE = 1 << 16
 """Level 1 in the buffer that a model's level is stored in, which counts whole numbers."""
 
@@ -98,21 +100,32 @@ class PixelNorm(nn.Module):
 class MinibatchDeviation(nn.Module):
     """Appends a map of the standard deviation over a group of samples, averaged over channels and pixels (section 3).
 
-    Groups are of consecutive samples, so that halves of a batch that are multiples of a group do not mix.
+    Groups are of consecutive samples, so that halves of a batch that are multiples of a group do not mix. In evaluation
+    mode the map is what it has been on average of late: a score then does not depend on the rest of the batch.
     """
+
+    usual: Tensor
 
     def __init__(self, group: int):
         super().__init__()
         self.group = group
+        self.register_buffer("usual", torch.ones(()))
 
     def forward(self, x: Maps) -> Maps:
+        if not self.training:
+            return with_map(x, self.usual.expand(len(x)))
         return torch.cat([self.appended(part) for part in whole_groups(x, self.group)])
 
     def appended(self, x: Maps) -> Maps:
         groups = x.float().unflatten(0, (-1, min(self.group, len(x))))
         deviations = (groups.var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
-        each = deviations.repeat_interleave(groups.shape[1]).to(x.dtype)
-        return torch.cat([x, each[:, None, None, None].expand(-1, 1, *x.shape[2:])], 1)
+        self.usual.lerp_(deviations.detach().mean(), REMEMBERED)
+        return with_map(x, deviations.repeat_interleave(groups.shape[1]))
+
+
+def with_map(x: Maps, values: Float[Tensor, " batch"]) -> Maps:
+    """One more map, of the same value at each pixel."""
+    return torch.cat([x, values.to(x.dtype)[:, None, None, None].expand(-1, 1, *x.shape[2:])], 1)
 
 
 def whole_groups(x: Tensor, group: int) -> list[Tensor]:
