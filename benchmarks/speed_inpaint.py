@@ -8,8 +8,9 @@ from statistics import median
 
 import torch
 
-from cardigan.apps.inpainting.completion import TRIAL, CompletionOptions, context_loss, context_weights
+from cardigan.apps.inpainting.completion import CompletionOptions, context_weights
 from cardigan.apps.model import Model
+from cardigan.apps.search import TRIAL, weighted_error
 from cardigan.data import Dataset, DataSpec, Splits
 from cardigan.data.masks import draw_holes
 from cardigan.training.automatic import fit_to_data
@@ -29,7 +30,7 @@ def plain(model: Model, images: torch.Tensor, holes: torch.Tensor) -> None:
         for _ in range(STEPS):
             generated = model.game.decode(latent)
             realness = model.game.realness(generated)
-            loss = context_loss(generated, image, weight) + 0.02 * torch.nn.functional.softplus(-realness)
+            loss = weighted_error(generated, image, weight) + 0.02 * torch.nn.functional.softplus(-realness)
             adam.zero_grad()
             loss.sum().backward()
             adam.step()

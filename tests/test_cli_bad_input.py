@@ -227,6 +227,8 @@ def test_no_model():
 def test_verbs_a_model_has_not(runs: Path):
     assert "cannot sample" in refused("sample", runs / "autoencoder", "--out", "x.png")
     assert "cannot sample" in refused("interpolate", runs / "autoencoder", "--out", "x.gif")
+    assert "cannot sample" in refused("interpolate", runs / "autoencoder", "--grid", "4", "--out", "x.png")
+    assert "cannot sample" in refused("invert", runs / "autoencoder", "digits", "--out", "x")
     assert "cannot sample" in refused("evaluate", runs / "autoencoder", "--metrics", "fd")
     assert "no encoder" in refused("reconstruct", runs / "gan", "digits", "--out", "x")
     assert "no encoder" in refused("evaluate", runs / "gan", "--metrics", "elbo")
@@ -269,7 +271,7 @@ def test_places_samples_cannot_go_to(out: str, runs: Path):
 def test_other_places(runs: Path):
     Path("file").write_text("mine")
     assert "is a file" in refused("reconstruct", runs / "vae", "digits", "--out", "file")
-    assert ".gif" in refused("interpolate", runs / "gan", "--out", "x.mp4")
+    assert ".gif" in refused("interpolate", runs / "gan", "--out", "x.avi")
     assert "no folder" in refused("interpolate", runs / "gan", "--out", "nowhere/x.gif")
     assert "no folder" in refused("evaluate", runs / "gan", "--json", "nowhere/x.json")
     assert "is a folder" in refused("data", "digits", "--json", ".")

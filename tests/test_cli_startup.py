@@ -8,7 +8,18 @@ import pytest
 from cardigan import __version__
 from cli_runs import cardigan, refused
 
-COMMANDS = ("train", "sample", "evaluate", "reconstruct", "interpolate", "recipes", "data", "lab")
+COMMANDS = (
+    "train",
+    "sample",
+    "evaluate",
+    "reconstruct",
+    "inpaint",
+    "invert",
+    "interpolate",
+    "recipes",
+    "data",
+    "lab",
+)
 HEAVY = {"torch", "sklearn", "scipy", "PIL", "numpy", "pydantic"}
 
 

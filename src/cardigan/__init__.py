@@ -14,6 +14,7 @@ from cardigan.lazy import fetching
 if TYPE_CHECKING:
     from cardigan.apps.evaluate import evaluate
     from cardigan.apps.inpainting.completion import Completion, CompletionOptions
+    from cardigan.apps.inversion import InversionOptions
     from cardigan.apps.model import Model, load
     from cardigan.apps.train import Run, train
     from cardigan.data import DataOptions, open_data
@@ -24,6 +25,7 @@ __all__ = [
     "Completion",
     "CompletionOptions",
     "DataOptions",
+    "InversionOptions",
     "Model",
     "Run",
     "__version__",
@@ -38,6 +40,7 @@ __getattr__ = fetching(
     {
         "data": ("DataOptions", "open_data"),
         "apps.inpainting.completion": ("Completion", "CompletionOptions"),
+        "apps.inversion": ("InversionOptions",),
         "apps.model": ("Model", "load"),
         "apps.train": ("Run", "train"),
         "apps.evaluate": ("evaluate",),

@@ -5,28 +5,32 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from cardigan.apps.model import Model
-from cardigan.data import DataOptions, Dataset, Splits, open_data, png16
+from cardigan.data import DataOptions, Dataset, Splits, inspect_data, open_data, png16
+from cardigan.data.decode import header
 from cardigan.data.opening import lone_picture, open_picture
+from cardigan.data.reading import mode_name
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation import psnr
-from cardigan.training.pictures import draw, save_picture, to_picture
+from cardigan.training.pictures import captioned, draw, save_picture, to_picture
 from cardigan.training.recipe import data_options, merge, parse_settings
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 CHUNK = 64
 SHOWN = 32
+PART = 256
+ROWS, HEADER = 16, 14
 
 
 def check_place(out: Path, folder: bool = False) -> None:
@@ -79,8 +83,10 @@ def write_text(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
-def write_examples(examples: Tensor, spec: DataSpec, out: Path) -> Path:
+def write_examples(examples: Tensor, spec: DataSpec, out: Path, numbers: Sequence[int] | None = None) -> Path:
     """One grid where `out` is a .png, one array where it is a .npy, else a new folder of single files.
+
+    With `numbers`, one for each example, the grid has them below the pictures, and the files are named by them.
 
     Single files are PNG with the data's bits and channels; points, and pictures of other than 1, 3 or 4 channels, are NPY.
 
@@ -92,11 +98,11 @@ def write_examples(examples: Tensor, spec: DataSpec, out: Path) -> Path:
         if out.suffix == ".npy":
             np.save(draft, examples.numpy())
         elif out.suffix:
-            picture = draw(examples, spec)
+            picture = draw(examples, spec) if numbers is None else captioned(examples, spec, list(map(str, numbers)))
             save_picture(picture.convert("RGB") if out.suffix.lower().startswith(".jp") else picture, draft)
         else:
             draft.mkdir()
-            for index, example in enumerate(examples):
+            for index, example in zip(numbers or range(len(examples)), examples, strict=True):
                 write_example(example, spec, draft / f"{index:06d}")
     return out
 
@@ -113,6 +119,18 @@ def write_example(example: Tensor, spec: DataSpec, stem: Path) -> None:
             stem.with_name(f"{stem.name}.png").write_bytes(png16.write(levels.transpose(1, 2, 0)))
     else:
         to_picture(example).save(f"{stem}.png")
+
+
+def panel(columns: Mapping[str, Tensor], spec: DataSpec) -> Image.Image:
+    """The first images, a row each, with what was done to them from left to right."""
+    rows = torch.stack([images[:ROWS] for images in columns.values()], 1)
+    sheet = draw(rows.flatten(0, 1), spec, columns=len(columns), smallest=64).convert("RGBA")
+    headed = Image.new("RGBA", (sheet.width, sheet.height + HEADER), "white")
+    headed.paste(sheet, (0, HEADER))
+    pen = ImageDraw.Draw(headed)
+    for number, name in enumerate(columns):
+        pen.text((number * (sheet.width + 2) // len(columns), 1), name, fill="black")
+    return headed
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -163,6 +181,41 @@ def read(source: str | Path, options: DataOptions) -> Splits:
     """`open_data`, with a bar on a terminal."""
     with reading_progress() as progress:
         return open_data(source, options, progress=progress)
+
+
+def parts(splits: Splits, wanted: int) -> Iterator[tuple[int, Dataset, Tensor]]:
+    """The first images in parts, test images before training images: number of the first, split and indices."""
+    start = 0
+    for split in (splits.test, splits.train):
+        for indices in torch.arange(min(len(split), wanted - start)).split(PART):
+            if len(indices):
+                yield start, split, indices
+            start += len(indices)
+
+
+def conversions(source: str, spec: DataSpec) -> tuple[str, ...]:
+    """What had to be done to the images so that the model takes them, in words."""
+    target = f"{spec.width}x{spec.height}"
+    sizes, mode = kinds(source)
+    notes = []
+    if others := [size for size in sizes if size != target]:
+        notes.append(f"images of {', '.join(others[:3])} were cut and resized to {target}, which the model makes")
+    wanted = {1: "grey", 3: "RGB", 4: "RGBA"}.get(spec.channels, "")
+    if wanted and mode and not mode.endswith(wanted):
+        notes.append(f"images of mode {mode} were converted to {wanted}, which the model makes")
+    return tuple(notes)
+
+
+def kinds(source: str) -> tuple[list[str], str]:
+    """Sizes "width x height" and the commonest mode of the images as they are; nothing where that is not known."""
+    if picture := lone_picture(source):
+        (height, width), channels, bits = header(picture.read_bytes())
+        return [f"{width}x{height}"], mode_name(channels, bits)
+    try:
+        found = inspect_data(source)
+    except DataError:
+        return [], ""
+    return list(found.sizes), next(iter(found.modes), "")
 
 
 # ---- reconstruction --------------------------------------------------------------------------------------------------

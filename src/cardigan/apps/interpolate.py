@@ -1,49 +1,147 @@
-"""Walks through the latent space."""
+"""Walks and planes through the latent space."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from cardigan.apps.files import appearing
+from cardigan.apps.files import write_examples
+from cardigan.apps.film import check_film, write_film
 from cardigan.apps.model import Model
-from cardigan.errors import RunError
+from cardigan.errors import RecipeError
+from cardigan.games.base import LatentConfig
 from cardigan.training.pictures import draw
 
+STOPS = 4
+"""Latents that a walk between random ones passes."""
+CORNERS = 4
+ALONE = 128
+"""Least side in pixels of a walk that is shown alone."""
 
-def spherical(start: Tensor, end: Tensor, share: float) -> Tensor:
-    """Great-circle interpolation (Shoemake 1985): latents of a Gaussian keep the length that the prior gives them."""
+
+def spherical(start: Tensor, end: Tensor, share: float | Tensor) -> Tensor:
+    """Great-circle interpolation (Shoemake 1985): latents of a Gaussian keep the length that the prior gives them.
+
+    Ones that point the same way, or opposite ways, between which no circle is the greatest, are joined by a line.
+    """
     unit_start, unit_end = (x / x.norm(dim=-1, keepdim=True) for x in (start, end))
     angle = (unit_start * unit_end).sum(-1, keepdim=True).clamp(-1.0, 1.0).acos()
-    weights = ((1 - share) * angle).sin(), (share * angle).sin()
-    return torch.where(
-        angle < 1e-4, torch.lerp(start, end, share), (weights[0] * start + weights[1] * end) / angle.sin()
-    )
+    sine = angle.sin()
+    weights = ((1 - share) * angle).sin() / sine, (share * angle).sin() / sine
+    return torch.where(sine < 1e-3, torch.lerp(start, end, share), weights[0] * start + weights[1] * end)
 
 
-def walk(model: Model, *, frames: int, walks: int, seed: int, stops: int = 4) -> list[Tensor]:
-    """A closed walk over `stops` random latents: `frames` batches of latents (walks, size)."""
-    points = model.latents(stops * walks, seed=seed).unflatten(0, (stops, walks))
-    path = []
-    for frame in range(frames):
-        position = frame / frames * stops
-        stop, share = int(position), position - math.floor(position)
-        path.append(spherical(points[stop], points[(stop + 1) % stops], share))
-    return path
+def between(start: Tensor, end: Tensor, share: float | Tensor, latent: LatentConfig) -> Tensor:
+    """The latent a share of the way from start to end: on a sphere where they are normal, else in the cube, on a line."""
+    return spherical(start, end, share) if latent.distribution == "normal" else torch.lerp(start, end, share)
 
 
-def write_walk(model: Model, out: Path, *, frames: int = 90, walks: int = 16, seed: int = 0) -> None:
-    """The walk as an animated GIF, WebP or PNG, by the file's ending.
+def closed_walk(points: Tensor, frames: int, latent: LatentConfig) -> list[Tensor]:
+    """From each point to the next and from the last to the first: `frames` tensors for points (stops, ..., size).
+
+    Every point is a frame of its own, as it is, where there are as many frames as points.
+    """
+    stops = len(points)
+    begins = [stop * frames // stops for stop in range(stops + 1)]
+    return [
+        between(points[stop], points[(stop + 1) % stops], (frame - begin) / (end - begin), latent)
+        for stop, (begin, end) in enumerate(pairwise(begins))
+        for frame in range(begin, end)
+    ]
+
+
+def plane(corners: Tensor, side: int, latent: LatentConfig) -> Tensor:
+    """A grid between four latents (4, size), left to right and top to bottom: (side * side, size)."""
+    top_left, top_right, bottom_left, bottom_right = corners
+    shares = torch.linspace(0, 1, side)[:, None]
+    left, right = between(top_left, bottom_left, shares, latent), between(top_right, bottom_right, shares, latent)
+    return between(left[:, None], right[:, None], shares, latent).flatten(0, 1)
+
+
+def one_class(model: Model, numbers: Sequence[int], label: str | None) -> int | str | None:
+    """The class in which samples of these numbers are joined, None where the model knows none.
+
+    Raises:
+        RecipeError: they are of several, between which there is nothing.
+    """
+    if label is not None or not model.generative().conditional:
+        return label
+    names = model.spec.classes
+    shown = sorted({number % len(names) for number in numbers})
+    if len(shown) > 1:
+        several = ", ".join(names[index] for index in shown[:3])
+        raise RecipeError(f"samples of classes {several} have no picture between them: choose one class with --label")
+    return shown[0]
+
+
+def write_walk(
+    model: Model,
+    out: Path,
+    *,
+    frames: int = 90,
+    walks: int = 16,
+    seed: int = 0,
+    numbers: Sequence[int] = (),
+    label: str | None = None,
+    truncation: float | None = None,
+    fps: int = 20,
+) -> None:
+    """A closed walk as an animated GIF, WebP, PNG or as an MP4, by the file's ending.
+
+    Args:
+        walks: how many are shown side by side, each over random latents.
+        numbers: samples of the sequence that `seed` names, between which one walk goes in their order, in place of those.
+        label: the class, for a class-conditional model; by default that of the samples, or the classes in turn.
 
     Raises:
         RunError: where the model cannot sample or the file cannot be written.
+        RecipeError: where the samples are too few, or of several classes.
     """
-    if out.suffix.lower() not in (".gif", ".webp", ".png"):
-        raise RunError(f"cannot write a film to {out}: choose a name that ends in .gif, .webp or .png")
-    path = walk(model, frames=frames, walks=walks, seed=seed)
-    first, *others = [draw(model.decode(latents), model.spec) for latents in path]
-    with appearing(out) as draft:
-        first.save(draft, save_all=True, append_images=others, duration=50, loop=0)
+    check_film(out)
+    latent = model.generative().latent
+    if numbers:
+        if len(numbers) < 2:
+            raise RecipeError("a walk goes between samples: give the numbers of two at least")
+        if frames < len(numbers):
+            raise RecipeError(f"{frames} frames are too few to show {len(numbers)} samples: give one for each at least")
+        chosen, walks = one_class(model, numbers, label), 1
+        points = model.latents_of(numbers, seed=seed, truncation=truncation)[:, None]
+    else:
+        chosen = label
+        points = model.latents(STOPS * walks, seed=seed, truncation=truncation).unflatten(0, (STOPS, walks))
+    labels = None if chosen is None else [chosen] * walks
+    smallest = ALONE if walks == 1 else 32
+    path = closed_walk(points, frames, latent)
+    write_film([draw(model.decode(z, labels), model.spec, smallest=smallest) for z in path], out, fps)
+
+
+def write_plane(
+    model: Model,
+    out: Path,
+    side: int,
+    *,
+    seed: int = 0,
+    numbers: Sequence[int] = (),
+    label: str | None = None,
+    truncation: float | None = None,
+) -> None:
+    """`side` times `side` pictures between four samples, at the corners; as `write_examples` writes them.
+
+    Args:
+        numbers: of the samples at the top left, top right, bottom left and bottom right; by default the first four.
+
+    Raises:
+        RunError: where the model cannot sample or the file cannot be written.
+        RecipeError: where the samples are not four, or of several classes.
+    """
+    numbers = numbers or range(CORNERS)
+    if len(numbers) != CORNERS:
+        raise RecipeError(f"a grid has {CORNERS} corners: give the numbers of as many samples, not {len(numbers)}")
+    chosen = one_class(model, numbers, label)
+    latents = plane(model.latents_of(numbers, seed=seed, truncation=truncation), side, model.generative().latent)
+    labels = None if chosen is None else [chosen] * len(latents)
+    write_examples(model.decode(latents, labels), model.spec, out)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from cardigan.apps.truncation import truncated
 from cardigan.data.masks import check_holes
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError
@@ -21,6 +23,8 @@ from cardigan.training.randomness import generator
 
 if TYPE_CHECKING:
     from cardigan.apps.inpainting.completion import Completion, CompletionOptions
+    from cardigan.apps.inversion import InversionOptions
+    from cardigan.apps.search import Found
 
 CHUNK = 64
 
@@ -59,47 +63,82 @@ class Model:
             {f"{n}.{k}": t for n in self.game.deployed for k, t in getattr(self.game, n).state_dict().items()}
         )
 
-    @torch.no_grad()
-    def sample(self, n: int, *, seed: int = 0, labels: Sequence[int | str] | None = None, start: int = 0) -> Tensor:
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        labels: Sequence[int | str] | None = None,
+        start: int = 0,
+        truncation: float | None = None,
+    ) -> Tensor:
         """Generated examples start .. start + n - 1 of the endless sequence that `seed` names.
 
         Args:
             labels: one class (index or name) per example, for a class-conditional model; by default the classes in turn.
+            truncation: the largest size of a latent number, which trades variety for fidelity (Brock et al. 2019).
 
         Returns:
             float32 of shape (n, channels, height, width), images in [-1, 1], on the CPU.
 
         Raises:
             RunError: where the model cannot sample.
-            RecipeError: where a label is not one of its classes.
+            RecipeError: where a label is not one of its classes, or the truncation not positive.
         """
-        game = self.generative()
-        classes = self.classes(labels, start, n)
-        chunks = []
-        for block in range(start // CHUNK, -(-(start + n) // CHUNK)):
-            first, last = max(start, block * CHUNK), min(start + n, (block + 1) * CHUNK)
-            # Latents are drawn for whole blocks, so that an example does not depend on how many are asked for.
-            latents = game.draw_latents(CHUNK, generator(seed, "sample", block))
-            chosen = latents[first - block * CHUNK : last - block * CHUNK].to(self.device)
-            of_class = None if classes is None else classes[first - start : last - start].to(self.device)
-            chunks.append(self.within(game.decode(chosen, of_class)))
+        return self.pick(range(start, start + n), seed=seed, labels=labels, truncation=truncation)
+
+    @torch.no_grad()
+    def pick(
+        self,
+        numbers: Sequence[int],
+        *,
+        seed: int = 0,
+        labels: Sequence[int | str] | None = None,
+        truncation: float | None = None,
+    ) -> Tensor:
+        """The samples of these numbers; the first of the sequence that `seed` names has the number 0. See `sample`."""
+        game, classes = self.generative(), self.classes(labels, numbers)
+        chunks, first = [], 0
+        for latents in self.blocks(numbers, seed, truncation):
+            of_class = None if classes is None else classes[first : first + len(latents)].to(self.device)
+            chunks.append(self.finished(game.decode(latents.to(self.device), of_class)))
+            first += len(latents)
         return torch.cat(chunks) if chunks else torch.empty(0, *self.spec.shape)
+
+    def latents_of(self, numbers: Sequence[int], *, seed: int = 0, truncation: float | None = None) -> Tensor:
+        """The latents (n, size) of the samples of these numbers."""
+        empty = torch.empty(0, self.generative().latent.size)
+        return torch.cat([empty, *self.blocks(numbers, seed, truncation)])
+
+    def blocks(self, numbers: Sequence[int], seed: int, truncation: float | None) -> Iterator[Tensor]:
+        """Latents of samples, those of neighbours together.
+
+        They are drawn for whole blocks, so that an example does not depend on how many are asked for.
+        """
+        for block, together in groupby(numbers, lambda number: number // CHUNK):
+            drawn = self.generative().draw_latents(CHUNK, generator(seed, "sample", block))
+            yield self.within(drawn[[number % CHUNK for number in together]], truncation)
+
+    def within(self, latents: Tensor, truncation: float | None) -> Tensor:
+        return latents if truncation is None else truncated(latents, truncation, self.generative().latent)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, labels: Sequence[int | str] | None = None) -> Tensor:
         """Examples (n, channels, height, width) for latents (n, size)."""
-        classes = self.classes(labels, 0, len(latents))
-        on_device = None if classes is None else classes.to(self.device)
-        return self.within(self.generative().decode(latents.to(self.device), on_device))
+        game, classes = self.generative(), self.classes(labels, range(len(latents)))
+        parts = latents.split(CHUNK)
+        of_class = [None] * len(parts) if classes is None else [part.to(self.device) for part in classes.split(CHUNK)]
+        pairs = zip(parts, of_class, strict=True)
+        return torch.cat([self.finished(game.decode(part.to(self.device), labels)) for part, labels in pairs])
 
-    def within(self, examples: Tensor) -> Tensor:
+    def finished(self, examples: Tensor) -> Tensor:
         """float32 on the CPU; images cut to [-1, 1], which generators with a linear output may leave."""
         examples = examples.float().cpu()
         return examples.clamp(-1.0, 1.0) if self.spec.kind == "images" else examples
 
-    def latents(self, n: int, *, seed: int = 0) -> Tensor:
+    def latents(self, n: int, *, seed: int = 0, truncation: float | None = None) -> Tensor:
         """Latents (n, size) from the prior."""
-        return self.generative().draw_latents(n, generator(seed, "latents"))
+        return self.within(self.generative().draw_latents(n, generator(seed, "latents")), truncation)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -144,13 +183,50 @@ class Model:
             raise DataError(f"masks of shape {tuple(masks.shape)} do not fit {fitting}")
         holes = masks.bool().expand(len(images), *size).unsqueeze(1)
         check_holes(holes)
-        if game.conditional and label is None:
+        return complete(
+            game, images, holes, options or CompletionOptions(), self.device, self.known_class(label), advance
+        )
+
+    def invert(
+        self,
+        images: Tensor,
+        options: InversionOptions | None = None,
+        *,
+        label: int | str | None = None,
+        advance: Callable[[int], None] = lambda images: None,
+    ) -> Found:
+        """The latents whose images are nearest to those given, and those images.
+
+        What is least is the mean absolute error; the weights of the networks stay as they are.
+
+        Args:
+            images: (n, channels, height, width) in [-1, 1].
+            options: how the latents are looked for.
+            label: the class of all images, for a class-conditional model.
+            advance: called with the number of images of each part that is done.
+
+        Raises:
+            RunError: where the model cannot sample.
+            RecipeError: where a class-conditional model is not told one of its classes.
+        """
+        from cardigan.apps.inversion import InversionOptions, invert
+
+        game = self.generative()
+        self.parts(images)  # refuses other shapes
+        return invert(game, images, options or InversionOptions(), self.device, self.known_class(label), advance)
+
+    def known_class(self, label: int | str | None) -> Tensor | None:
+        """The class of given images, int64 (1,), or None where the model knows none.
+
+        Raises:
+            RecipeError: where it has to be named, or is none of the model's.
+        """
+        if label is None and self.generative().conditional:
             raise RecipeError(
                 f"this model is class-conditional: name the images' class, {', '.join(self.spec.classes)}"
             )
-        chosen = None if label is None else self.classes([label], 0, 1)
-        of_class = None if chosen is None else chosen.to(self.device)
-        return complete(game, images, holes, options or CompletionOptions(), self.device, of_class, advance)
+        chosen = None if label is None else self.classes([label], [0])
+        return None if chosen is None else chosen.to(self.device)
 
     def parts(self, images: Tensor) -> tuple[Tensor, ...]:
         if images.dim() != 4 or tuple(images.shape[1:]) != self.spec.shape:
@@ -171,7 +247,7 @@ class Model:
             raise RunError(f"a model of the recipe {self.config.recipe} has no encoder: train an autoencoder or a vae")
         return self.game
 
-    def classes(self, labels: Sequence[int | str] | None, start: int, n: int) -> Tensor | None:
+    def classes(self, labels: Sequence[int | str] | None, numbers: Sequence[int]) -> Tensor | None:
         """The class of each example, int64 (n,), or None where the model knows none."""
         names = self.spec.classes
         if not self.generative().conditional:
@@ -179,10 +255,10 @@ class Model:
                 raise RecipeError("this model is not class-conditional: train with --set game.conditional=true")
             return None
         if labels is None:
-            return torch.arange(start, start + n) % len(names)
-        if len(labels) != n:
-            raise ValueError(f"labels: expected {n}, one per example, not {len(labels)}")
-        return torch.tensor([self.class_index(label) for label in labels])
+            return torch.tensor(numbers, dtype=torch.int64) % len(names)
+        if len(labels) != len(numbers):
+            raise ValueError(f"labels: expected {len(numbers)}, one per example, not {len(labels)}")
+        return torch.tensor([self.class_index(label) for label in labels], dtype=torch.int64)
 
     def class_index(self, label: int | str) -> int:
         names = self.spec.classes

@@ -3,6 +3,7 @@
 import errno
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cardigan.errors import CardiganError, RunError
+from cardigan.errors import CardiganError, RecipeError, RunError
 
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder, or the model folder inside one.", show_default=False)
@@ -26,6 +27,18 @@ JsonOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Write all
 ReadingOption = Annotated[
     list[str] | None, typer.Option("--set", help="How to read the images: --set data.size=64", metavar="KEY=VALUE")
 ]
+
+NumbersOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBERS", help="These samples of the sequence that --seed names: 0-15,40.", show_default=False
+    ),
+]
+TruncationOption = Annotated[
+    float | None,
+    typer.Option(metavar="T", help="Largest size of a latent number: less variety, more fidelity.", show_default=False),
+]
+MOST_NUMBERS = 10_000
 
 SURROUNDINGS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 """What a file system may say no for, whoever asks: these are the user's to mend, other OSErrors are ours."""
@@ -59,6 +72,26 @@ def refusal(message: str) -> typer.Exit:
     """Say what is wrong in one line; raise what is returned."""
     typer.echo(f"cardigan: {' '.join(message.split())}", err=True)
     return typer.Exit(2)
+
+
+def parse_numbers(text: str) -> list[int]:
+    """The sample numbers that "3,17" or "0-15,40" names, in that order.
+
+    Raises:
+        RecipeError: it is nothing of that kind, or names too many.
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*([0-9]{1,12})\s*(?:-\s*([0-9]{1,12})\s*)?", part)
+        if not found:
+            raise RecipeError(f"--numbers {text!r} cannot be read: give sample numbers, such as 3,17 or 0-15,40")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last < first:
+            raise RecipeError(f"--numbers {part.strip()} runs backwards: give the lower number first")
+        if len(numbers) + last - first >= MOST_NUMBERS:
+            raise RecipeError(f"--numbers names more than {MOST_NUMBERS:,} samples: give fewer, or -n for the first")
+        numbers += range(first, last + 1)
+    return numbers
 
 
 def check_writable(path: Path | None) -> None:

@@ -85,7 +85,7 @@ def open_picture(path: Path, options: DataOptions = DataOptions()) -> Splits:  #
             pixels = prepare(decode(data).pixels, options)
     except Unreadable as error:
         raise DataError(f"cannot read {path}: {error}") from error
-    stored = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    stored = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
     channels, height, width = stored.shape[1:]
     spec = DataSpec(channels=channels, height=height, width=width, bits=16 if pixels.dtype == np.uint16 else 8)
     digest, names = hashlib.sha256(data).hexdigest(), [path.name]

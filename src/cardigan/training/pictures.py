@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
 from cardigan.data.spec import DataSpec
+
+GAP, LINE = 2, 14
+"""White pixels between pictures, and the height of a line of words."""
 
 
 def to_bytes(images: Tensor) -> Tensor:
@@ -29,7 +33,7 @@ def to_picture(image: Tensor) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array if channels == 4 else array[:, :, :3]))
 
 
-def grid(images: Tensor, columns: int | None = None, smallest: int = 32, gap: int = 2) -> Image.Image:
+def grid(images: Tensor, columns: int | None = None, smallest: int = 32, gap: int = GAP) -> Image.Image:
     """The images side by side, `columns` a row, `gap` white pixels apart.
 
     Ones smaller than `smallest` pixels are enlarged by a whole factor, without smoothing.
@@ -59,6 +63,24 @@ def scatter(points: Tensor, side: int = 384, extent: float = 2.0) -> Image.Image
 def draw(examples: Tensor, spec: DataSpec, columns: int | None = None, smallest: int = 32) -> Image.Image:
     """The picture that suits the kind of data."""
     return scatter(examples) if spec.kind == "points" else grid(examples, columns, smallest)
+
+
+def captioned(examples: Tensor, spec: DataSpec, captions: Sequence[str], smallest: int = 48) -> Image.Image:
+    """The examples side by side, each with its words below; points are drawn without."""
+    if spec.kind == "points":
+        return draw(examples, spec)
+    tiles = [grid(example[None], smallest=smallest) for example in examples]
+    (width, height), columns = tiles[0].size, math.ceil(math.sqrt(len(tiles)))
+    pen = ImageDraw.Draw(tiles[0])
+    wide = max(width, *(math.ceil(pen.textlength(words)) + GAP for words in captions))
+    rows = math.ceil(len(tiles) / columns)
+    sheet = Image.new(tiles[0].mode, (columns * (wide + GAP) - GAP, rows * (height + LINE)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, (tile, words) in enumerate(zip(tiles, captions, strict=True)):
+        left, top = number % columns * (wide + GAP), number // columns * (height + LINE)
+        sheet.paste(tile, (left + (wide - width) // 2, top))
+        pen.text((left + (wide - pen.textlength(words)) // 2, top + height), words, fill="black")
+    return sheet
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

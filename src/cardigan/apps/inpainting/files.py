@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 
-from cardigan.apps.files import appearing, check_place, open_as, stems, steps_progress, write_example
+from cardigan.apps.files import (
+    appearing,
+    check_place,
+    conversions,
+    open_as,
+    panel,
+    parts,
+    stems,
+    steps_progress,
+    write_example,
+)
 from cardigan.apps.inpainting.completion import CompletionOptions
 from cardigan.apps.inpainting.rivals import rivals
 from cardigan.apps.model import Model
-from cardigan.data import Dataset, Splits, inspect_data
-from cardigan.data.decode import header
 from cardigan.data.masks import MASKS, check_holes, draw_holes, read_hole
-from cardigan.data.opening import lone_picture
-from cardigan.data.reading import mode_name
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation import hole_psnr, hole_ssim
-from cardigan.training.pictures import draw, save_picture
+from cardigan.training.pictures import save_picture
 from cardigan.training.randomness import generator
-
-CHUNK = 256
-SHOWN = 16
-HEADER = 14
 
 
 @dataclass(frozen=True)
@@ -168,53 +169,6 @@ def cut(kind: Any, spec: DataSpec, start: int, count: int, seed: int) -> Tensor:
     """Holes of images start, start + 1, ...: each a function of the seed and the image's number."""
     streams = (generator(seed, "mask", kind, number) for number in range(start, start + count))
     return torch.cat([draw_holes(kind, 1, spec.height, spec.width, stream) for stream in streams])
-
-
-def parts(splits: Splits, wanted: int) -> Iterator[tuple[int, Dataset, Tensor]]:
-    """The first images in parts, test images before training images: number of the first, split and indices."""
-    start = 0
-    for split in (splits.test, splits.train):
-        for indices in torch.arange(min(len(split), wanted - start)).split(CHUNK):
-            if len(indices):
-                yield start, split, indices
-            start += len(indices)
-
-
-def conversions(source: str, spec: DataSpec) -> tuple[str, ...]:
-    """What had to be done to the images so that the model takes them, in words."""
-    target = f"{spec.width}x{spec.height}"
-    sizes, mode = kinds(source)
-    notes = []
-    if others := [size for size in sizes if size != target]:
-        notes.append(f"images of {', '.join(others[:3])} were cut and resized to {target}, which the model makes")
-    wanted = {1: "grey", 3: "RGB", 4: "RGBA"}.get(spec.channels, "")
-    if wanted and mode and not mode.endswith(wanted):
-        notes.append(f"images of mode {mode} were converted to {wanted}, which the model makes")
-    return tuple(notes)
-
-
-def kinds(source: str) -> tuple[list[str], str]:
-    """Sizes "width x height" and the commonest mode of the images as they are; nothing where that is not known."""
-    if picture := lone_picture(source):
-        (height, width), channels, bits = header(picture.read_bytes())
-        return [f"{width}x{height}"], mode_name(channels, bits)
-    try:
-        found = inspect_data(source)
-    except DataError:
-        return [], ""
-    return list(found.sizes), next(iter(found.modes), "")
-
-
-def panel(columns: Mapping[str, Tensor], spec: DataSpec) -> Image.Image:
-    """The first images, a row each, with what was done to them from left to right."""
-    rows = torch.stack([images[:SHOWN] for images in columns.values()], 1)
-    sheet = draw(rows.flatten(0, 1), spec, columns=len(columns), smallest=64).convert("RGBA")
-    headed = Image.new("RGBA", (sheet.width, sheet.height + HEADER), "white")
-    headed.paste(sheet, (0, HEADER))
-    pen = ImageDraw.Draw(headed)
-    for number, name in enumerate(columns):
-        pen.text((number * (sheet.width + 2) // len(columns), 1), name, fill="black")
-    return headed
 
 
 def score(filled: Tensor, images: Tensor, holes: Tensor) -> Tensor:
