@@ -164,11 +164,16 @@ def test_what_is_under_the_hole_has_no_influence(tmp_path: Path) -> None:
     assert torch.equal(classical.nearest(images, holes, train), classical.nearest(other, holes, train))
 
 
-@pytest.mark.parametrize("normalisation", ["batch", "spectral"])
-def test_a_result_does_not_depend_on_its_batch(tmp_path: Path, normalisation: str) -> None:
-    discriminator = {"name": "dcgan", "width": 4, "normalisation": normalisation}
-    penalties = {"r1": 0.0, "r2": 0.0, "objective": "non-saturating"}
-    model = unconditional(tmp_path, discriminator=discriminator, **penalties)
+@pytest.mark.parametrize("critic", ["batch", "spectral", "progressive"])
+def test_a_result_does_not_depend_on_its_batch(tmp_path: Path, critic: str) -> None:
+    """Whether a batch's normalisation, or its deviation, is what a critic looks at in training."""
+    if critic == "progressive":
+        play(small_trainer(tmp_path, "progressive"), 8).deploy()
+        model = cardigan.load(tmp_path, "cpu")
+    else:
+        discriminator = {"name": "dcgan", "width": 4, "normalisation": critic}
+        penalties = {"r1": 0.0, "r2": 0.0, "objective": "non-saturating"}
+        model = unconditional(tmp_path, discriminator=discriminator, **penalties)
     images, holes = small_splits().test.images(torch.arange(12)), draw_holes("center", 12, 8, 8)
     together = model.inpaint(images, holes[:, 0], FAST)
     alone = [model.inpaint(images[i : i + 1], holes[i, 0], FAST) for i in range(12)]

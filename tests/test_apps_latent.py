@@ -22,7 +22,7 @@ from cardigan.apps.model import CHUNK, Model
 from cardigan.apps.truncation import truncated
 from cardigan.cli.common import parse_numbers
 from cardigan.data import DataSpec
-from cardigan.errors import RecipeError, RunError
+from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation import psnr, ssim
 from cardigan.games.base import LatentConfig
 from cardigan.training.pictures import captioned, grid
@@ -548,3 +548,11 @@ def test_walks_of_a_class(runs: Path, tmp_path: Path) -> None:
 def test_options_that_do_not_go_together(runs: Path, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     assert said in refused(words[0], runs / "gan", *words[1:], "--out", tmp_path / "x.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_images_is_told(plain: Model) -> None:
+    none = torch.empty(0, 1, 8, 8)
+    with pytest.raises(DataError, match="no image to search for"):
+        plain.invert(none)
+    with pytest.raises(DataError, match="no image to search for"):
+        plain.inpaint(none, torch.eye(8, dtype=torch.bool))

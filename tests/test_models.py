@@ -27,7 +27,10 @@ def test_a_loaded_model_does_what_the_trained_one_does(kind: str, tmp_path: Path
         live = cardigan.Model(trainer.model_config(), trainer.game.eval(), "cpu")
         images = small_splits().test.images(torch.arange(5))
         if model.can_sample:
-            assert torch.equal(model.sample(5), live.sample(5))
+            # The live weights may lie channels last, in which a convolution rounds otherwise.
+            torch.testing.assert_close(
+                model.sample(5), live.sample(5), rtol=0, atol=1e-5 if kind == "progressive" else 0
+            )
         if model.can_encode:
             assert torch.equal(model.encode(images), live.encode(images))
             assert torch.equal(model.reconstruct(images), live.reconstruct(images))

@@ -229,6 +229,7 @@ class Model:
         return None if chosen is None else chosen.to(self.device)
 
     def parts(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images of the model's shape in parts that fit memory."""
         if images.dim() != 4 or tuple(images.shape[1:]) != self.spec.shape:
             raise ValueError(
                 f"images: expected shape (n, {', '.join(map(str, self.spec.shape))}), not {tuple(images.shape)}"

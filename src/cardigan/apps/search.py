@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cardigan.config import Config
+from cardigan.errors import DataError
 from cardigan.games import Encoding, Generative
 from cardigan.training.device import choose_arithmetic
 from cardigan.training.randomness import generator
@@ -239,7 +240,12 @@ def find(
         whole: the images as an encoder can take them, where some of their pixels are unknown.
         radius: of the ball that normal latents are kept in.
         advance: called with the number of images of each part that is done.
+
+    Raises:
+        DataError: there are no images.
     """
+    if not len(images):
+        raise DataError("there is no image to search for: give at least one")
     whole = images if whole is None else whole
     at_once = max(1, rows(game) // options.restarts)
     found: list[tuple[Tensor, ...]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,8 @@ def inpaint_files(
         )
     given, notes = (None, ()) if mask in MASKS else given_mask(mask, spec)
     splits = open_as(source, spec)
-    fillings = rivals(against, model, options, lambda: trained(mask) if trained else None)
+    network = cache(lambda: trained(mask) if trained else None)
+    fillings = rivals(against, model, options, network)
     available = len(splits.test) + len(splits.train)
     wanted = min(images or available, available)
     scores: dict[str, list[Tensor]] = {}
@@ -136,9 +138,19 @@ def inpaint_files(
     return Completed(
         scores={name: summary(torch.cat(values, dim=1)) for name, values in scores.items()},
         steps=torch.cat(steps).float().mean().item(),
-        notes=(*notes, *splits.notes, *conversions(source, spec)),
+        notes=(
+            *notes,
+            *learnt(network() if "network" in fillings else None),
+            *splits.notes,
+            *conversions(source, spec),
+        ),
         protocol=protocol(model, source, mask, wanted, options),
     )
+
+
+def learnt(network: Model | None) -> tuple[str, ...]:
+    """How long the compared network was trained, which may have been long ago."""
+    return () if network is None else (f"the compared network has learnt from {network.config.images:,} images",)
 
 
 def protocol(model: Model, source: str, mask: str, images: int, options: CompletionOptions) -> dict[str, Any]:
