@@ -8,7 +8,7 @@ import pytest
 from cardigan import __version__
 from cli_runs import cardigan, refused
 
-COMMANDS = ("train", "sample", "evaluate", "reconstruct", "interpolate", "recipes", "data", "lab")
+COMMANDS = ("train", "average", "sample", "evaluate", "reconstruct", "interpolate", "recipes", "data", "lab")
 HEAVY = {"torch", "sklearn", "scipy", "PIL", "numpy", "pydantic"}
 
 

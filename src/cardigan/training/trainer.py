@@ -21,7 +21,7 @@ from cardigan.data.spec import Batch
 from cardigan.errors import RecipeError, TrainingError
 from cardigan.games import Encoding, Game, Generative, Move
 from cardigan.schedule import value_at
-from cardigan.training.average import WeightAverage
+from cardigan.training.average import PowerAverages, WeightAverage
 from cardigan.training.checkpoint import read_checkpoint, save_checkpoint
 from cardigan.training.device import choose_arithmetic, choose_device, keep_memory
 from cardigan.training.health import Health
@@ -30,6 +30,7 @@ from cardigan.training.model import ModelConfig, save_model
 from cardigan.training.optimisers import OptimiserConfig, load_moments, set_learning_rate
 from cardigan.training.randomness import address, generator, seed_everything
 from cardigan.training.run import RunFolder, RunRecord
+from cardigan.training.snapshots import forget_snapshots_after, write_snapshot
 
 STATE = {"rounds", "drawn", "rollbacks", "best", "health", "data", "game", "average", "optimisers"}
 """What a checkpoint holds."""
@@ -69,7 +70,9 @@ class Trainer:
             players = ", ".join(self.game.players)
             raise RecipeError(f"unknown recipe key optimiser.{strange[0]}: the players of this game are {players}")
         self.seats = {id(getattr(self.game, name)): self.seat(name) for name in self.game.players}
-        self.average = WeightAverage(self.recipe.average, {n: getattr(self.game, n) for n in self.game.deployed})
+        deployed = {name: getattr(self.game, name) for name in self.game.deployed}
+        self.average = WeightAverage(self.recipe.average, deployed)
+        self.powers = PowerAverages(self.recipe.average, deployed)
         self.batches = Batches(
             splits.train,
             self.recipe.batch,
@@ -114,7 +117,7 @@ class Trainer:
     # ---- a round --------------------------------------------------------------------------------------------------
 
     def play_round(self) -> None:
-        """All moves of one round, then the weight average."""
+        """All moves of one round, then the weight averages."""
         seed_everything(self.recipe.seed, "round", self.rounds, self.rollbacks)
         self.game.progress, self.game.rounds = self.progress, self.rounds
         for seat in self.seats.values():
@@ -129,6 +132,7 @@ class Trainer:
         fresh = (streams[0].drawn - self.drawn) * self.recipe.batch
         self.rounds, self.drawn = self.rounds + 1, streams[0].drawn
         self.average.update(self.images, fresh)
+        self.powers.update(self.images, fresh)
 
     def take_move(self, rounds: list[Iterator[Move]]) -> Seat | None:
         """Run every part of the round to its next move and add up the mover's gradients; None at the round's end."""
@@ -204,6 +208,7 @@ class Trainer:
             "data": self.record.digest,
             "game": self.game.state_dict(),
             "average": self.average.state_dict(),
+            "powers": self.powers.state_dict(),
             "optimisers": {seat.name: seat.optimiser.state_dict() for seat in self.seats.values()},
         }
         save_checkpoint(self.folder.checkpoints, state)
@@ -226,6 +231,7 @@ class Trainer:
         try:
             self.game.load_state_dict(state["game"])
             self.average.load_state_dict(state["average"])
+            self.powers.load_state_dict(state.get("powers", {}))
             for seat in self.seats.values():
                 load_moments(seat.optimiser, state["optimisers"][seat.name]["state"])
         except (RuntimeError, KeyError, ValueError) as error:
@@ -275,6 +281,15 @@ class Trainer:
         if labels is None:
             return ()
         return tuple((torch.bincount(labels, minlength=len(train.spec.classes)).double() / len(labels)).tolist())
+
+    def snapshot(self) -> None:
+        """Write the power-function averages as they stand."""
+        write_snapshot(self.folder.averages, self.images, self.powers)
+
+    def forget_what_followed(self) -> None:
+        """Drop what was logged and kept after this round, from which training goes on."""
+        self.folder.forget_progress_after(self.rounds)
+        forget_snapshots_after(self.folder.averages, self.images)
 
     def deploy(self) -> None:
         """Write the model folder, with the averaged weights."""
