@@ -176,9 +176,10 @@ def asked_widths(width: float | None, widths: str | Sequence[float] | None) -> l
     """
     if width is not None and widths is not None:
         raise RecipeError("give --width for one average or --widths to choose from, not both")
-    if width is None and widths is None:
+    given = widths if width is None else [width]
+    if given is None:
         return []
-    words = [width] if width is not None else widths.split(",") if isinstance(widths, str) else list(widths or ())
+    words = given.split(",") if isinstance(given, str) else given
     try:
         asked = list(dict.fromkeys(float(word) for word in words if str(word).strip()))
     except ValueError as error:
@@ -328,7 +329,7 @@ def give(model: Model, weights: Mapping[str, Tensor]) -> None:
     if {key: t.shape for key, t in live.items()} != {key: t.shape for key, t in weights.items()}:
         raise RunError("the snapshots are of other networks than the run's model: train it anew")
     for key, tensor in live.items():
-        tensor.copy_(weights[key])
+        tensor.copy_(weights[key].to(tensor.dtype))  # before it travels: not every device has float64
 
 
 def keep_former(folder: RunFolder) -> Path:
