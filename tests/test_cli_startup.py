@@ -10,6 +10,7 @@ from cli_runs import cardigan, refused
 
 COMMANDS = (
     "train",
+    "average",
     "sample",
     "evaluate",
     "reconstruct",

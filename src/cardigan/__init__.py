@@ -12,6 +12,7 @@ from cardigan.errors import CardiganError
 from cardigan.lazy import fetching
 
 if TYPE_CHECKING:
+    from cardigan.apps.average import Averaged, average
     from cardigan.apps.evaluate import evaluate
     from cardigan.apps.inpainting.completion import Completion, CompletionOptions
     from cardigan.apps.inversion import InversionOptions
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Averaged",
     "CardiganError",
     "Completion",
     "CompletionOptions",
@@ -29,6 +31,7 @@ __all__ = [
     "Model",
     "Run",
     "__version__",
+    "average",
     "evaluate",
     "load",
     "open_data",
@@ -39,6 +42,7 @@ __getattr__ = fetching(
     __name__,
     {
         "data": ("DataOptions", "open_data"),
+        "apps.average": ("Averaged", "average"),
         "apps.inpainting.completion": ("Completion", "CompletionOptions"),
         "apps.inversion": ("InversionOptions",),
         "apps.model": ("Model", "load"),

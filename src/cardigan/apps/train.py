@@ -250,14 +250,19 @@ def selection_score(trainer: Trainer) -> tuple[str, Score] | None:
     game, log = trainer.game, trainer.recipe.log
     if not isinstance(game, Generative) or isinstance(game, Encoding) or not log.evaluations:
         return None
-    test, train_split = trainer.splits.test, trainer.splits.train
-    if len(train_split) < 2:  # no covariance
+    if len(trainer.splits.train) < 2:  # no covariance
         return None
     device = trainer.arithmetic.device
-    wanted, cache = trainer.recipe.features, cache_folder()
-    learnt = wanted in ("auto", "classifier")
-    classifier = domain_classifier(test, train_split, cache, device=device) if learnt else None
-    features = choose_features(wanted, trainer.record.spec, classifier, device)[0]
-    score = FrechetScore(train_split, features, log.evaluation_samples)
+    score = training_distance(trainer.recipe, trainer.splits, device)
     model = Model(trainer.model_config(), game, str(device))
     return score.name, lambda: score(ModelSource(model))
+
+
+def training_distance(recipe: Recipe, splits: Splits, device: torch.device) -> FrechetScore:
+    """The Fréchet distance to training images, in the features and with the count that a recipe names."""
+    test, train_split = splits.test, splits.train
+    wanted, cache = recipe.features, cache_folder()
+    learnt = wanted in ("auto", "classifier")
+    classifier = domain_classifier(test, train_split, cache, device=device) if learnt else None
+    features = choose_features(wanted, train_split.spec, classifier, device)[0]
+    return FrechetScore(train_split, features, recipe.log.evaluation_samples)

@@ -1,26 +1,42 @@
-"""The exponential average of weights that a trained model is deployed with."""
+"""Averages of weights: the exponential one that a trained model is deployed with, and two kept for any other afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Annotated
 
 import torch
-from pydantic import NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator
 from torch import Tensor, nn
 
 from cardigan.config import Config
+from cardigan.training.power_average import UNIFORM, decay, exponent_of
+
+Width = Annotated[float, Field(gt=0.0, le=UNIFORM)]
 
 
 class AverageConfig(Config):
-    """How long the average remembers.
+    """How long the averages remember.
 
     `half_life` is in training images, 0 for no average. Early in training it is shortened to `ramp` times the images
     seen so far, so that the average does not remember the initialisation (Karras et al. 2020).
+
+    With `snapshots` above 0 two power-function averages of these relative `widths` are kept as well, and written so many
+    times, evenly over the training: `cardigan average` puts one of any length together from them (Karras et al. 2024).
     """
 
     half_life: NonNegativeFloat = 0.0
     ramp: NonNegativeFloat = 0.05
+    snapshots: NonNegativeInt = 0
+    widths: tuple[Width, Width] = (0.05, 0.10)
+
+    @field_validator("widths")
+    @classmethod
+    def differ(cls, widths: tuple[float, float]) -> tuple[float, float]:
+        if widths[0] == widths[1]:
+            raise ValueError("give two that differ")
+        return widths
 
 
 class WeightAverage:
@@ -34,12 +50,11 @@ class WeightAverage:
     @torch.no_grad()
     def update(self, images: int, fresh: int) -> None:
         """Take in the newest weights: `images` have been seen, `fresh` of them since the last update."""
-        weight = 1.0 - self.decay(images, fresh)
-        for key, value in self.values.items():
-            if value.is_floating_point():
-                value.lerp_(self.live[key].detach(), weight)
-            else:
-                value.copy_(self.live[key])
+        averaged = {key: value for key, value in self.values.items() if value.is_floating_point()}
+        live = [self.live[key] for key in averaged]
+        torch._foreach_lerp_(list(averaged.values()), live, 1.0 - self.decay(images, fresh))
+        for key in self.values.keys() - averaged.keys():
+            self.values[key].copy_(self.live[key])
 
     def decay(self, images: int, fresh: int) -> float:
         """The share of the old average that survives `fresh` more images."""
@@ -65,6 +80,42 @@ class WeightAverage:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for key, value in self.values.items():
             value.copy_(state[key])
+
+
+class PowerAverage(WeightAverage):
+    """A power-function average of relative width `width`, which grows with the training (Karras et al. 2024, section 3.1)."""
+
+    def __init__(self, width: float, config: AverageConfig, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__(config, modules)
+        self.width, self.exponent = width, exponent_of(width)
+
+    def decay(self, images: int, fresh: int) -> float:
+        return decay(self.exponent, images, fresh)
+
+
+class PowerAverages:
+    """The two power-function averages of a training, or none where its recipe keeps no snapshots of them."""
+
+    def __init__(self, config: AverageConfig, modules: Mapping[str, nn.Module]) -> None:
+        widths = config.widths if config.snapshots else ()
+        self.averages = [PowerAverage(width, config, modules) for width in widths]
+
+    @property
+    def widths(self) -> list[float]:
+        return [average.width for average in self.averages]
+
+    def update(self, images: int, fresh: int) -> None:
+        """Take in the newest weights: `images` have been seen, `fresh` of them since the last update."""
+        for average in self.averages:
+            average.update(images, fresh)
+
+    def state_dict(self) -> dict[float, dict[str, Tensor]]:
+        return {average.width: average.state_dict() for average in self.averages}
+
+    def load_state_dict(self, state: Mapping[float, Mapping[str, Tensor]]) -> None:
+        """Raises KeyError where a width is missing: what went before is not to be averaged any more."""
+        for average in self.averages:
+            average.load_state_dict(state[average.width])
 
 
 def tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

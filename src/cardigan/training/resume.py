@@ -48,6 +48,12 @@ def refuse_changes(begun: Recipe, resumed: Recipe) -> None:
     for key in ("seed", "batch", "data"):
         if getattr(begun, key) != getattr(resumed, key):
             raise RunError(f"{key} cannot change within a run: resume without that setting, or start a new run")
+    before, now = begun.average, resumed.average
+    if now.snapshots and (not before.snapshots or now.widths != before.widths):
+        raise RunError(
+            "average.widths cannot change, nor average.snapshots from 0, within a run: the averages kept are of the whole "
+            "training; resume without that setting, or start a new run"
+        )
     for player, optimiser in begun.optimiser.items():
         if resumed.optimiser[player].name != optimiser.name:
             raise RunError(f"optimiser.{player}.name cannot change within a run: start a new run")

@@ -42,8 +42,8 @@ class RunFolder:
     """Paths of a run, and the files that are plain text.
 
     Attributes:
-        path: the folder; it holds run.toml, progress.jsonl, samples/, checkpoints/, model/, evaluation.json and
-            report.html.
+        path: the folder; it holds run.toml, progress.jsonl, samples/, checkpoints/, averages/ where they are kept,
+            model/, evaluation.json and report.html.
     """
 
     path: Path
@@ -63,6 +63,10 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def averages(self) -> Path:
+        return self.path / "averages"
 
     @property
     def model(self) -> Path:

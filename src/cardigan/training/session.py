@@ -51,6 +51,7 @@ class Session:
         self.next_tick = Interval(self.total, log.ticks)
         self.next_preview = Interval(self.total, log.previews)
         self.next_evaluation = Interval(self.total, log.evaluations)
+        self.next_snapshot = Interval(self.total, trainer.recipe.average.snapshots)
         self.stride = self.total  # how much a round shows is not known yet: the first one is measured in any case
         self.stopping = False
         self.last_score: tuple[str, float] | None = None
@@ -67,7 +68,7 @@ class Session:
         trainer = self.trainer
         if trainer.rounds == 0 and not trainer.finished:
             trainer.save()
-        trainer.folder.forget_progress_after(trainer.rounds)
+        trainer.forget_what_followed()
         self.journal = Journal(trainer.folder, trainer.recipe.log.tensorboard, trainer.images)
         saved = time.perf_counter()
         try:
@@ -103,6 +104,8 @@ class Session:
         self.stride = trainer.images - before
         if self.next_tick.passed(before, trainer.images):
             self.tick()
+        if self.next_snapshot.passed(before, trainer.images):  # before anything that saves and may end the training
+            trainer.snapshot()
         if self.next_preview.passed(before, trainer.images):
             self.preview()
         if self.next_evaluation.passed(before, trainer.images):
@@ -127,11 +130,11 @@ class Session:
         self.listener.tick(Tick(images, self.total, rate, self.scalars, self.last_score))
 
     def roll_back(self) -> None:
-        """To the last checkpoint, with a log that forgets what came after it."""
+        """To the last checkpoint, with a log and averages that forget what came after it."""
         trainer, images = self.trainer, self.trainer.images
         trainer.roll_back()
         self.journal.close()
-        trainer.folder.forget_progress_after(trainer.rounds)
+        trainer.forget_what_followed()
         self.journal = Journal(trainer.folder, trainer.recipe.log.tensorboard, trainer.images)
         self.clock = (time.perf_counter(), trainer.images)
         self.listener.note(

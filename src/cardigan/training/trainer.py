@@ -20,7 +20,7 @@ from cardigan.data import Batches, Dataset, Splits
 from cardigan.data.spec import Batch
 from cardigan.errors import RecipeError, TrainingError
 from cardigan.games import Encoding, Game, Generative, Move, Phase
-from cardigan.training.average import WeightAverage
+from cardigan.training.average import PowerAverages, WeightAverage
 from cardigan.training.checkpoint import read_checkpoint, save_checkpoint
 from cardigan.training.device import choose_arithmetic, choose_device, keep_memory
 from cardigan.training.health import Health
@@ -29,6 +29,7 @@ from cardigan.training.model import ModelConfig, save_model
 from cardigan.training.optimisers import OptimiserConfig, load_moments
 from cardigan.training.randomness import address, generator, seed_everything
 from cardigan.training.run import RunFolder, RunRecord
+from cardigan.training.snapshots import forget_snapshots_after, write_snapshot
 
 STATE = {"rounds", "images", "stage", "rollbacks", "best", "health", "data", "game", "average", "optimisers"}
 """What a checkpoint holds."""
@@ -69,7 +70,9 @@ class Trainer:
             players = ", ".join(self.game.players)
             raise RecipeError(f"unknown recipe key optimiser.{strange[0]}: the players of this game are {players}")
         self.seats = {id(getattr(self.game, name)): self.seat(name) for name in self.game.players}
-        self.average = WeightAverage(self.recipe.average, {n: getattr(self.game, n) for n in self.game.deployed})
+        deployed = {name: getattr(self.game, name) for name in self.game.deployed}
+        self.average = WeightAverage(self.recipe.average, deployed)
+        self.powers = PowerAverages(self.recipe.average, deployed)
         self.refuse_batches()
         self.sequences: dict[tuple[int, int], Batches] = {}
         self.meter = Meter()
@@ -103,7 +106,7 @@ class Trainer:
     # ---- a round --------------------------------------------------------------------------------------------------
 
     def play_round(self) -> None:
-        """All moves of one round, then the weight average."""
+        """All moves of one round, then the weight averages."""
         seed_everything(self.recipe.seed, "round", self.rounds, self.rollbacks)
         self.game.progress, self.game.rounds = self.progress, self.rounds
         phase = self.game.phase(self.progress)
@@ -119,6 +122,7 @@ class Trainer:
         fresh = (streams[0].drawn - start) * batches.batch
         self.rounds, self.images = self.rounds + 1, self.images + fresh
         self.average.update(self.images, fresh)
+        self.powers.update(self.images, fresh)
 
     def set_optimisers(self, phase: Phase) -> None:
         """The next round's settings; moments from nought where a new stage begins."""
@@ -232,6 +236,7 @@ class Trainer:
             "data": self.record.digest,
             "game": self.game.state_dict(),
             "average": self.average.state_dict(),
+            "powers": self.powers.state_dict(),
             "optimisers": {seat.name: seat.optimiser.state_dict() for seat in self.seats.values()},
         }
         save_checkpoint(self.folder.checkpoints, state)
@@ -254,6 +259,7 @@ class Trainer:
         try:
             self.game.load_state_dict(state["game"])
             self.average.load_state_dict(state["average"])
+            self.powers.load_state_dict(state.get("powers", {}))
             for seat in self.seats.values():
                 seat.optimiser = seat.config.build(seat.parameters)
                 load_moments(seat.optimiser, state["optimisers"][seat.name]["state"])
@@ -305,6 +311,15 @@ class Trainer:
         if labels is None:
             return ()
         return tuple((torch.bincount(labels, minlength=len(train.spec.classes)).double() / len(labels)).tolist())
+
+    def snapshot(self) -> None:
+        """Write the power-function averages as they stand."""
+        write_snapshot(self.folder.averages, self.images, self.powers)
+
+    def forget_what_followed(self) -> None:
+        """Drop what was logged and kept after this round, from which training goes on."""
+        self.folder.forget_progress_after(self.rounds)
+        forget_snapshots_after(self.folder.averages, self.images)
 
     def deploy(self) -> None:
         """Write the model folder, with the averaged weights."""
