@@ -364,3 +364,11 @@ def test_inpaint_refuses_what_it_cannot_do(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "full/file").touch()
     assert "not empty" in refused("inpaint", runs / "gan", "digits", "--out", tmp_path / "full")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_comparison_shows_images_of_both_splits(runs: Path, tmp_path: Path) -> None:
+    """Of a folder of seven, whose test split has one or two."""
+    folder = write_pictures(tmp_path / "pictures", 7)
+    succeeds("inpaint", runs / "gan", folder, "--mask", "center", "--steps", "1", "--out", tmp_path / "out")
+    with Image.open(tmp_path / "out" / "comparison.png") as picture:
+        assert picture.height == 14 + 7 * 66 - 2

@@ -121,16 +121,28 @@ def write_example(example: Tensor, spec: DataSpec, stem: Path) -> None:
         to_picture(example).save(f"{stem}.png")
 
 
-def panel(columns: Mapping[str, Tensor], spec: DataSpec) -> Image.Image:
+class Panel:
     """The first images, a row each, with what was done to them from left to right."""
-    rows = torch.stack([images[:ROWS] for images in columns.values()], 1)
-    sheet = draw(rows.flatten(0, 1), spec, columns=len(columns), smallest=64).convert("RGBA")
-    headed = Image.new("RGBA", (sheet.width, sheet.height + HEADER), "white")
-    headed.paste(sheet, (0, HEADER))
-    pen = ImageDraw.Draw(headed)
-    for number, name in enumerate(columns):
-        pen.text((number * (sheet.width + 2) // len(columns), 1), name, fill="black")
-    return headed
+
+    def __init__(self, spec: DataSpec) -> None:
+        self.spec = spec
+        self.columns: dict[str, Tensor] = {}
+
+    def add(self, columns: Mapping[str, Tensor]) -> None:
+        """More images (n, channels, height, width) of each column; those beyond the panel's rows are left out."""
+        for name, images in columns.items():
+            before = self.columns.get(name, images[:0])
+            self.columns[name] = torch.cat([before, images[: ROWS - len(before)]])
+
+    def drawn(self) -> Image.Image:
+        rows = torch.stack(list(self.columns.values()), 1)
+        sheet = draw(rows.flatten(0, 1), self.spec, columns=len(self.columns), smallest=64).convert("RGBA")
+        headed = Image.new("RGBA", (sheet.width, sheet.height + HEADER), "white")
+        headed.paste(sheet, (0, HEADER))
+        pen = ImageDraw.Draw(headed)
+        for number, name in enumerate(self.columns):
+            pen.text((number * (sheet.width + 2) // len(self.columns), 1), name, fill="black")
+        return headed
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

@@ -20,11 +20,11 @@ from scipy.special import chdtri
 from torch import Tensor
 
 from cardigan.apps.files import (
+    Panel,
     appearing,
     check_place,
     conversions,
     open_as,
-    panel,
     parts,
     stems,
     steps_progress,
@@ -140,17 +140,18 @@ def invert_files(
     wanted = min(images or available, available)
     each: list[dict[str, Any]] = []
     latents: list[Tensor] = []
+    panel = Panel(spec)
     with appearing(out) as draft, steps_progress("inverting", wanted) as progress:
         draft.mkdir()
-        for start, split, indices in parts(splits, wanted):
+        for _, split, indices in parts(splits, wanted):
             originals, names = split.images(indices), stems(split, indices)
             found = model.invert(originals, options, label=label, advance=progress)
             latents.append(found.latents)
             each += records(names, originals, found)
             for stem, image in zip(names, found.images, strict=True):
                 write_example(image, spec, draft / stem)
-            if start == 0:
-                save_picture(panel({"original": originals, "inverted": found.images}, spec), draft / "comparison.png")
+            panel.add({"original": originals, "inverted": found.images})
+        save_picture(panel.drawn(), draft / "comparison.png")
         np.save(draft / "latents.npy", torch.cat(latents).numpy())
         done = Inverted(
             images=tuple(each),

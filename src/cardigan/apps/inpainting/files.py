@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from cardigan.apps.files import (
+    Panel,
     appearing,
     check_place,
     conversions,
     open_as,
-    panel,
     parts,
     stems,
     steps_progress,
@@ -116,6 +116,7 @@ def inpaint_files(
     wanted = min(images or available, available)
     scores: dict[str, list[Tensor]] = {}
     steps: list[Tensor] = []
+    panel = Panel(spec)
     with appearing(out) as draft, steps_progress("completing", wanted) as progress:
         draft.mkdir()
         for start, split, indices in parts(splits, wanted):
@@ -132,9 +133,8 @@ def inpaint_files(
             steps.append(done.steps)
             for stem, image in zip(stems(split, indices), done.images, strict=True):
                 write_example(image, spec, draft / stem)
-            if start == 0:
-                columns = {"original": whole, "masked": masked, "generated": done.generated, **results}
-                save_picture(panel(columns, spec), draft / "comparison.png")
+            panel.add({"original": whole, "masked": masked, "generated": done.generated, **results})
+        save_picture(panel.drawn(), draft / "comparison.png")
     return Completed(
         scores={name: summary(torch.cat(values, dim=1)) for name, values in scores.items()},
         steps=torch.cat(steps).float().mean().item(),
