@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import cardigan
 from cardigan.data import Batches, DataOptions, DataSpec, open_data
 from cardigan.data.cache import cache_folder
 from cardigan.data.pyramid import box_filtered
@@ -314,3 +315,18 @@ def test_bases():
     assert doublings((1, 28, 28)).base == (7, 7)
     assert doublings((3, 64, 96)).base == (4, 6)
     assert doublings((3, 64, 96)).count == 4
+
+
+def test_an_early_average_has_the_level_it_was_taken_at(tmp_path: Path):
+    out = tmp_path / "run"
+    settings = [
+        "average.snapshots=8",
+        "game.phase=0.3",
+        "game.generator.width=4",
+        "log.previews=0",
+        "log.evaluations=0",
+    ]
+    cardigan.train("digits", recipe="progressive", out=out, images=320, settings=settings, device="cpu", evaluate=False)
+    found = cardigan.average(out, width=0.1, images=160, device="cpu")
+    assert found.images == 160
+    assert 0 < found.model.game.generator.level < 1

@@ -328,8 +328,11 @@ def give(model: Model, weights: Mapping[str, Tensor]) -> None:
     live = {f"{name}.{key}": tensor for name, module in modules for key, tensor in tensors(module)}
     if {key: t.shape for key, t in live.items()} != {key: t.shape for key, t in weights.items()}:
         raise RunError("the snapshots are of other networks than the run's model: train it anew")
-    for key, tensor in live.items():
-        tensor.copy_(weights[key].to(tensor.dtype))  # before it travels: not every device has float64
+    # Converted before they travel: not every device has float64.
+    converted = {key: weights[key].to(tensor.dtype) for key, tensor in live.items()}
+    for name in model.game.deployed:
+        own = {key.removeprefix(f"{name}."): value for key, value in converted.items() if key.startswith(f"{name}.")}
+        getattr(model.game, name).load_state_dict(own)
 
 
 def keep_former(folder: RunFolder) -> Path:

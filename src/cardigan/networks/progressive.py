@@ -193,7 +193,7 @@ class ProgressiveGenerator(Growing):
     def __init__(self, config: ProgressiveGeneratorConfig, latent: int, shape: Shape, classes: int):
         plan = doublings(shape)
         super().__init__(plan.count)
-        channels = config.channels(plan.count)
+        channels = plan.channels(config.width, config.max_width)[::-1]
         norm: list[nn.Module] = [PixelNorm()] if config.pixel_norm else []
         equal = config.equalised
 
@@ -241,7 +241,7 @@ class ProgressiveCritic(Growing):
     def __init__(self, config: ProgressiveCriticConfig, shape: Shape, classes: int):
         plan = doublings(shape)
         super().__init__(plan.count)
-        channels, equal = config.channels(plan.count), config.equalised
+        channels, equal = plan.channels(config.width, config.max_width)[::-1], config.equalised
 
         def active(layer: nn.Linear | nn.Conv2d) -> list[nn.Module]:
             return [equalised(layer, GAIN, equal), nn.LeakyReLU(SLOPE)]
@@ -295,10 +295,6 @@ class _ProgressiveConfig(Config):
     width: PositiveInt = 8
     max_width: PositiveInt = 128
     equalised: bool = True
-
-    def channels(self, count: int) -> list[int]:
-        """Channels from the base to the image's size, where there are `width`."""
-        return [min(self.width << level, max(self.width, self.max_width)) for level in range(count, -1, -1)]
 
 
 class ProgressiveGeneratorConfig(_ProgressiveConfig):

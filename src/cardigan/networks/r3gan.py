@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from cardigan.config import Config
 from cardigan.errors import RecipeError
 from cardigan.networks.heads import Discriminator, Encoder, Generator, class_vectors
-from cardigan.networks.layers import Centre, LabelledLatent, Shape, he, stages
+from cardigan.networks.layers import Centre, LabelledLatent, Shape, Stages, he, stages
 
 SLOPE = 0.2
 GAIN = sqrt(2 / (1 + SLOPE**2))
@@ -110,13 +110,13 @@ class _R3GANConfig(Config):
     blocks: PositiveInt = 1
     group: PositiveInt = 16
 
-    def channels(self, count: int) -> list[int]:
+    def channels(self, plan: Stages) -> list[int]:
         """Channels from the image's size to the coarsest.
 
         Raises:
             RecipeError: they cannot be put into groups.
         """
-        widths = [min(self.width << level, max(self.width, self.max_width)) for level in range(count + 1)]
+        widths = plan.channels(self.width, self.max_width)
         if uneven := [width for width in widths if EXPANSION * width % self.group]:
             raise RecipeError(
                 f"{EXPANSION} x {uneven[0]} channels cannot be put into groups of {self.group}: "
@@ -147,7 +147,7 @@ class R3GANGeneratorConfig(_R3GANConfig):
             RecipeError: the shape has fewer than 8 x 8 pixels, or the widths cannot be grouped.
         """
         plan = stages(shape)
-        channels = self.channels(plan.count)[::-1]
+        channels = self.channels(plan)[::-1]
         start = LabelledLatent(latent, classes)
         layers = [Basis(start.width, channels[0], *plan.base), *self.stage(channels[0], plan.count)]
         for inputs, outputs in pairwise(channels):
@@ -183,7 +183,7 @@ class R3GANDiscriminatorConfig(_R3GANConfig):
 
     def _body(self, shape: Shape) -> tuple[nn.Sequential, int]:
         plan = stages(shape)
-        channels = self.channels(plan.count)
+        channels = self.channels(plan)
         layers = [Centre(plan.size), he(convolution(shape[0], channels[0])), *self.stage(channels[0], plan.count)]
         for inputs, outputs in pairwise(channels):
             layers += [Resample(inputs, outputs, up=False), *self.stage(outputs, plan.count)]
