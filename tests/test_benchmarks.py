@@ -15,11 +15,13 @@ import ais_speed
 import common
 import data_path
 import emd_speed
+import growing
 import inpainting
 import lecture
 import memory
 import quality
 import speed_dcgan
+import speed_generators
 import speed_inpaint
 import stacked_digits
 import startup
@@ -122,6 +124,31 @@ def test_stacked_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "dcgan" in stacked_digits.summary([{"label": "dcgan", **row}])
     names = {stacked_digits.SYSTEMS[shown][0] for shown in stacked_digits.SHOWN}
     assert {"default", "gan", "dcgan", "wgan", "wgan-gp"} == names
+
+
+@pytest.mark.parametrize("label", ["dcgan", "progressive", "not grown"])
+def test_growing(label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growing, "SAMPLES", 300)
+    monkeypatch.setattr(growing, "CURVE_SAMPLES", 200)
+    recipe, settings = growing.SYSTEMS[label]
+    row = growing.measure(job(recipe, settings=(*settings, *(SMALL if recipe == "dcgan" else ()))), tmp_path)
+    assert len(row["curve"]) == growing.LOOKS
+    assert row["fd"] > row["floor"]
+    assert label in growing.summary([{"label": label, "minutes": MINUTES, "seed": 0, **row}])
+
+
+def test_time_to_the_same_distance() -> None:
+    grown, full = {"curve": [(1.0, 9.0), (2.0, 5.0), (3.0, 4.0)]}, {"curve": [(2.0, 9.0), (4.0, 6.0), (6.0, 7.0)]}
+    text = growing.half_time({"progressive": [grown, full], "not grown": [full, grown]})
+    assert text.endswith("by seed: 0.50, not reached.")
+
+
+def test_speed_of_generators(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("SIDE", 8), ("ROUNDS", 4), ("SAMPLES", 4)):
+        monkeypatch.setattr(speed_generators, name, value)
+    assert float(speed_generators.penalties("r3gan", 1)[-1]) > 0
+    difference = float(speed_generators.sampling("progressive", 1)[-1])
+    assert difference < 1e-4
 
 
 @pytest.mark.parametrize(
