@@ -104,12 +104,12 @@ def test_large_files_are_checked_in_places(tmp_path: Path, monkeypatch: pytest.M
         file.append(bytes(range(100))[:1] * size)
     record = file.close()
     assert (record.bytes, len(record.chunks)) == (400, 40)
-    assert store._intact(tmp_path / "x", record)
+    assert store.intact(tmp_path / "x", record)
     for place in (0, 399):
         data = bytearray((tmp_path / "x").read_bytes())
         data[place] ^= 1
         (tmp_path / "y").write_bytes(data)
-        assert not store._intact(tmp_path / "y", record)
+        assert not store.intact(tmp_path / "y", record)
 
 
 def build_at_once(folder: Path, cache: Path, barrier, results) -> None:
@@ -308,7 +308,7 @@ def test_each_opening_checks_other_chunks(tmp_path: Path, monkeypatch: pytest.Mo
     file.append(bytes(400))
     record = file.close()
     (tmp_path / "x").write_bytes(bytes(55) + b"!" + bytes(344))
-    assert not all(store._intact(tmp_path / "x", record) for _ in range(100))  # missed with probability 0.6^100
+    assert not all(store.intact(tmp_path / "x", record) for _ in range(100))  # missed with probability 0.6^100
 
 
 def test_a_build_that_still_writes_is_not_swept(tmp_path: Path, cache: Path) -> None:

@@ -324,3 +324,47 @@ def test_transport_is_the_way_from_latent_to_image() -> None:
     torch.testing.assert_close(move.loss - without.loss, 0.5 * (fake.flatten(1) - latents).square().mean())
     with pytest.raises(RecipeError, match=r"--set game\.latent\.size=64"):
         build("gan", transport=0.5)
+
+
+AUGMENT = {"kinds": ["flip", "brightness"], "probability": 0.8}
+
+
+def test_both_sides_of_a_pair_are_augmented_alike() -> None:
+    game = gan(augment=AUGMENT)
+    torch.manual_seed(3)
+    seen, made = game.shown(BATCH, BATCH.images.clone())
+    assert torch.equal(seen.images, made)
+    assert not torch.equal(made, BATCH.images)
+    assert seen.labels is BATCH.labels
+    plain = gan()
+    assert plain.shown(BATCH, made)[1] is made
+
+
+def test_the_generator_learns_through_the_augmentation() -> None:
+    game = gan(augment={**AUGMENT, "kinds": ["ada"], "probability": 0.5}, conditional=False)
+    latents = torch.randn(16, 8)
+    move = game.generator_move(BATCH, latents, game.decode(latents))
+    gradients = torch.autograd.grad(move.loss, list(game.generator.parameters()))
+    assert any(gradient.abs().max() > 0 for gradient in gradients)
+
+
+def test_augmentation_follows_the_discriminators_overfitting() -> None:
+    game = gan(augment={"kinds": ["flip"], "probability": "adaptive", "target": 0.6, "ramp": 0.5})
+    assert game.often == 0.0
+    assert torch.equal(game.shown(BATCH, BATCH.images)[0].images, BATCH.images)
+    game.heed({"overfit": 0.9}, share=0.1)
+    assert game.often == pytest.approx(0.2)
+    game.heed({"overfit": 0.1}, share=0.05)
+    assert game.often == pytest.approx(0.1)
+    game.heed({}, share=0.5)
+    assert game.often == pytest.approx(0.1)
+    again = gan(augment={"kinds": ["flip"]})
+    again.load_state_dict(game.state_dict())
+    assert again.often == game.often
+
+
+def test_augmentation_that_would_damage_the_data_is_refused() -> None:
+    with pytest.raises(
+        RecipeError, match=r"game\.augment\.kinds does not suit the images \(hue: .*--set game\.augment\.kinds=flip"
+    ):
+        gan(augment={"kinds": ["flip", "hue"]})

@@ -50,7 +50,7 @@ def test_every_tick_has_the_norms(kind: str, tmp_path: Path) -> None:
 def test_a_generator_without_gradient_stops_the_training_and_is_saved_first(tmp_path: Path) -> None:
     """What was reached can be looked at, and resumed with other settings, without playing it again."""
     trainer = small_trainer(tmp_path, images=640, log=LOOKS, health={"patience": 2})
-    trainer.game.generator_loss = lambda real, fake: 0.0 * fake.sum()
+    trainer.game.generator_move = lambda real, latents, fake: Move(trainer.game.generator, 0.0 * fake.sum())
     with pytest.raises(TrainingError, match="dead generator: the generator gets no gradient"):
         Session(trainer, Silence()).run()
     assert trainer.images == 640 * 2 // 10
@@ -154,3 +154,11 @@ def test_the_average_forgets_by_images_shown_whatever_a_round_shows(tmp_path: Pa
             torch.testing.assert_close(value, (before[key] + live) / 2, msg=key)
             moved += not torch.equal(before[key], live)
     assert moved > 0
+
+
+def test_the_game_heeds_the_readings_of_every_tick(tmp_path: Path) -> None:
+    trainer = small_trainer(tmp_path, "gan", images=640, log={**LOOKS, "ticks": 4})
+    heard = []
+    trainer.game.heed = lambda readings, share: heard.append((readings["overfit"], share))
+    Session(trainer, Silence()).run()
+    assert [share for _, share in heard] == [0.25] * 4

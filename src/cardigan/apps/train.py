@@ -15,13 +15,15 @@ from cardigan.apps.files import read
 from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.neighbours import nearest_panel
 from cardigan.apps.report import write_report
+from cardigan.augmentation import draw as draw_augmentation
+from cardigan.augmentation import leak
 from cardigan.data import Splits
 from cardigan.data.cache import cache_folder
 from cardigan.data.opening import NAMES
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError, TrainingError
 from cardigan.evaluation import Evaluation, FrechetScore, choose_features, domain_classifier
-from cardigan.games import Encoding, Generative
+from cardigan.games import GAN, Encoding, Generative
 from cardigan.games.base import side_by_side
 from cardigan.training.automatic import fit_to_data
 from cardigan.training.checkpoint import write_atomically
@@ -30,11 +32,15 @@ from cardigan.training.journal import require_tensorboard
 from cardigan.training.length import end_where_it_is, fix_length
 from cardigan.training.pictures import draw, save_picture
 from cardigan.training.progress import Listener, listener
+from cardigan.training.randomness import seed_everything
 from cardigan.training.recipe import Recipe, build_recipe, data_options, merge, parse_settings, recipe_table
 from cardigan.training.resume import refuse_changes, refuse_other_recipe
 from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.session import Score, Session
 from cardigan.training.trainer import Trainer
+
+LEAK_IMAGES, LEAK_LEAST = 1_000, 200
+LEAK_REMEDY = "game.augment.limit or game.augment.probability, or leave kinds out"
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,7 @@ def take_up(record: RunRecord, splits: Splits, folder: RunFolder, request: Reque
 def finish(folder: RunFolder, splits: Splits, trainer: Trainer, verdict: str, evaluate: bool) -> Run:
     """Sample the deployed model, measure it, and write the report."""
     model = load(folder.path, str(trainer.arithmetic.device))
+    verdict = "; ".join((verdict, *leaked(trainer, model, splits)))
     picture = final_picture(model, splits)
     save_picture(picture, folder.path / "samples.png")
     try:
@@ -166,6 +173,25 @@ def finish(folder: RunFolder, splits: Splits, trainer: Trainer, verdict: str, ev
         write_atomically(folder.evaluation_file, lambda path: path.write_text(evaluation.to_json()))
     write_report(folder, verdict, evaluation, picture, nearest_panel(model, splits.train))
     return Run(folder.path, model, evaluation, verdict)
+
+
+def leaked(trainer: Trainer, model: Model, splits: Splits) -> tuple[str, ...]:
+    """A line where the model's samples show the augmentation that its discriminator was shown of the training images."""
+    game = trainer.game
+    if not isinstance(game, GAN) or not game.kinds or not game.often or len(splits.train) < LEAK_LEAST:
+        return ()
+    count = min(LEAK_IMAGES, len(splits.train))
+    real = splits.train.images(torch.arange(count) * len(splits.train) // count)
+    seed_everything(trainer.recipe.seed, "leak")
+    change = draw_augmentation(game.kinds, count, model.spec.shape, game.often)
+    features = training_distance(trainer.recipe, splits, trainer.arithmetic.device).features
+    found = leak(model.sample(count), real, change, features)
+    if not found.certain:
+        return ()
+    share = f"{found.share:.0%} ± {found.error:.0%}"
+    return (
+        f"leaked augmentation: samples look {share} as augmented as what the discriminator saw: lower {LEAK_REMEDY}",
+    )
 
 
 def final_picture(model: Model, splits: Splits) -> Image.Image:

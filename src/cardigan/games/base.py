@@ -106,6 +106,9 @@ class Game(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} defines no round")
 
+    def heed(self, readings: Mapping[str, float], share: float) -> None:
+        """What a game does about the trainer's readings, if anything; `share` of the training has passed since the last."""
+
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Scalars on examples that no player has been trained on, averaged over the batch."""
         raise TypeError(f"{type(self).__name__} defines no validation")

@@ -6,13 +6,14 @@ discriminator's scalar (Mescheder et al. 2018; Huang et al. 2024).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
+from cardigan.augmentation import AugmentConfig, adjusted, draw, refuse_damaging
 from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
 from cardigan.errors import RecipeError
@@ -38,7 +39,8 @@ class GANConfig(Config):
 
     `sliced` lets the discriminator's last direction learn by a loss of its own (Takida et al. 2024, SAN). `centring`
     weighs the squared sum of a pair's scores, which relativistic objectives leave undetermined, and `transport` the
-    mean squared way from a latent to its image, which asks for latents as large as images (Lin et al. 2025).
+    mean squared way from a latent to its image, which asks for latents as large as images (Lin et al. 2025). `augment`
+    changes what the discriminator sees of small data, real and generated images of a pair alike.
     """
 
     name: Literal["gan"] = "gan"
@@ -56,6 +58,7 @@ class GANConfig(Config):
     sliced: bool = False
     centring: Number = 0.0
     transport: Number = 0.0
+    augment: AugmentConfig | None = None
 
     def build(self, spec: DataSpec) -> GAN:
         if self.conditional and not spec.classes:
@@ -76,6 +79,7 @@ class GAN(Generative):
     players = ("discriminator", "generator")
     deployed = ("generator",)
     opponent = "discriminator"
+    adapted: Tensor
     largest_loss = 1_000.0  # of logits: a sound game's losses are of the order of one
 
     def __init__(self, config: GANConfig, spec: DataSpec) -> None:
@@ -85,6 +89,8 @@ class GAN(Generative):
         classes = len(spec.classes) if config.conditional else 0
         self.generator = config.generator.build(config.latent.size, spec.shape, classes, spec.kind == "images")
         self.discriminator = config.discriminator.build(spec.shape, classes)
+        self.kinds = refuse_damaging(config.augment, spec) if config.augment else ()
+        self.register_buffer("adapted", torch.zeros(()))  # the adaptive probability of augmentation
         self.direction: Direction | None = None
         if config.sliced:
             self.direction = Direction(self.discriminator.linear.in_features)
@@ -121,7 +127,26 @@ class GAN(Generative):
     def score(self, images: Tensor, real: Batch) -> Tensor:
         return self.realness(images, real.labels)
 
+    def shown(self, real: Batch, fake: Tensor) -> tuple[Batch, Tensor]:
+        """Both sides as the discriminator sees them: each image of a pair is changed in the same way."""
+        if not self.kinds:
+            return real, fake
+        change = draw(self.kinds, len(real), self.spec.shape, self.often, fake.device)
+        return Batch(change(real.images), real.labels), change(fake)
+
+    @property
+    def often(self) -> float:
+        """The probability of each kind of augmentation."""
+        return self.config.augment.probability_at(self.progress, self.adapted.item()) if self.config.augment else 0.0
+
+    def heed(self, readings: Mapping[str, float], share: float) -> None:
+        """Augment more often while the discriminator knows its training images by heart (Karras et al. 2020)."""
+        augment = self.config.augment
+        if augment and augment.adaptive and "overfit" in readings:
+            self.adapted.fill_(adjusted(self.adapted.item(), readings["overfit"], share, augment))
+
     def discriminator_move(self, real: Batch, fake: Tensor) -> Move:
+        real, fake = self.shown(real, fake)
         weights = self.penalty_weights()
         if any(weights.values()):
             (real_scores, real_slopes), (fake_scores, fake_slopes) = self.scores_with_slopes(real, fake, weights)
@@ -130,6 +155,8 @@ class GAN(Generative):
             real_slopes = fake_slopes = None
         loss = self.objective.discriminator(real_scores, fake_scores)
         log = {"real score": real_scores.mean(), "fake score": fake_scores.mean()}
+        if self.kinds:
+            log["augmented"] = torch.tensor(self.often)
         for name, slopes in (("r1", real_slopes), ("r2", fake_slopes)):
             if slopes is not None and weights[name]:
                 log[name] = zero_centred_penalty(slopes)
@@ -185,9 +212,10 @@ class GAN(Generative):
         return first, second
 
     def generator_move(self, real: Batch, latents: Tensor, fake: Tensor) -> Move:
+        seen, made = self.shown(real, fake)
         with frozen(self.discriminator):
-            real_scores = self.score(real.images, real) if self.objective.paired else None
-            loss = self.objective.generator(real_scores, self.score(fake, real))
+            real_scores = self.score(seen.images, seen) if self.objective.paired else None
+            loss = self.objective.generator(real_scores, self.score(made, seen))
         if not (weight := value_at(self.config.transport, self.progress)):
             return Move(self.generator, loss)
         way = (fake.float().flatten(1) - latents).square().mean()
@@ -198,6 +226,7 @@ class GAN(Generative):
 
         Most objectives give a score its unit, as logits have; only a Wasserstein critic's scale is its own.
         """
-        real, fake = self.score(batch.images, batch), self.score(self.generate(batch), batch)
+        batch, made = self.shown(batch, self.generate(batch))
+        real, fake = self.score(batch.images, batch), self.score(made, batch)
         scores = {"real score": real.mean(), "fake score": fake.mean()}
         return scores | ({"score spread": spread(real, fake)} if self.config.objective == "wasserstein" else {})

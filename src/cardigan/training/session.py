@@ -102,8 +102,8 @@ class Session:
         before = trainer.images
         trainer.play_round()
         self.stride = trainer.images - before
-        if self.next_tick.passed(before, trainer.images):
-            self.tick()
+        if marks := self.next_tick.passed(before, trainer.images):
+            self.tick(marks / self.next_tick.count)
         if self.next_snapshot.passed(before, trainer.images):  # before anything that saves and may end the training
             trainer.snapshot()
         if self.next_preview.passed(before, trainer.images):
@@ -111,13 +111,15 @@ class Session:
         if self.next_evaluation.passed(before, trainer.images):
             self.evaluate()
 
-    def tick(self) -> None:
+    def tick(self, share: float) -> None:
+        """Read the scalars and let the game heed them; `share` of the training has passed since the last tick."""
         trainer = self.trainer
         scalars = trainer.meter.read()
         if not trainer.is_finite():
             self.roll_back()
             return
         self.scalars = scalars | self.validation()
+        trainer.game.heed(self.scalars, share)
         seconds = round(time.perf_counter() - self.started, 2)
         self.journal.write(trainer.rounds, trainer.images, self.scalars, seconds=seconds)
         self.show()
@@ -251,8 +253,9 @@ class Interval:
     def index(self, images: int) -> int:
         return min(images, self.total) * self.count // self.total
 
-    def passed(self, before: int, after: int) -> bool:
-        return self.index(after) > self.index(before)
+    def passed(self, before: int, after: int) -> int:
+        """How many marks lie between."""
+        return self.index(after) - self.index(before)
 
     def due_within(self, images: int, stride: int) -> bool:
         """Whether the next round, if it shows as many images as the last one, passes a mark."""
