@@ -85,7 +85,8 @@ def summary(rows: list[Row]) -> str:
                 spread([row["cpu_seconds"] for row in group], 0),
             ]
         )
-        curves.append([label, *(spread([row["curve"][i][1] for row in group], 1) for i in range(LOOKS))])
+        whole = [row["curve"] for row in group if len(row["curve"]) == LOOKS]  # a short training has fewer rounds
+        curves.append([label, *(spread([curve[i][1] for curve in whole], 1) for i in range(LOOKS))])
     first = rows[0]
     marks = [f"{first['minutes'] * (i + 1) / LOOKS:.2g} min" for i in range(LOOKS)]
     meaning = (

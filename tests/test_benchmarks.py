@@ -132,7 +132,7 @@ def test_growing(label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(growing, "CURVE_SAMPLES", 200)
     recipe, settings = growing.SYSTEMS[label]
     row = growing.measure(job(recipe, settings=(*settings, *(SMALL if recipe == "dcgan" else ()))), tmp_path)
-    assert len(row["curve"]) == growing.LOOKS
+    assert 1 <= len(row["curve"]) <= growing.LOOKS
     assert row["fd"] > row["floor"]
     assert label in growing.summary([{"label": label, "minutes": MINUTES, "seed": 0, **row}])
 

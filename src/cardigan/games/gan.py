@@ -90,7 +90,8 @@ class GAN(Generative):
         self.generator = config.generator.build(config.latent.size, spec.shape, classes, spec.kind == "images")
         self.discriminator = config.discriminator.build(spec.shape, classes)
         self.kinds = refuse_damaging(config.augment, spec) if config.augment else ()
-        self.register_buffer("adapted", torch.zeros(()))  # the adaptive probability of augmentation
+        if config.augment and config.augment.adaptive:
+            self.register_buffer("adapted", torch.zeros(()))
         self.direction: Direction | None = None
         if config.sliced:
             self.direction = Direction(self.discriminator.linear.in_features)
@@ -137,7 +138,10 @@ class GAN(Generative):
     @property
     def often(self) -> float:
         """The probability of each kind of augmentation."""
-        return self.config.augment.probability_at(self.progress, self.adapted.item()) if self.config.augment else 0.0
+        augment = self.config.augment
+        if augment is None:
+            return 0.0
+        return augment.probability_at(self.progress, self.adapted.item() if augment.adaptive else 0.0)
 
     def heed(self, readings: Mapping[str, float], share: float) -> None:
         """Augment more often while the discriminator knows its training images by heart (Karras et al. 2020)."""

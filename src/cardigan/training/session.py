@@ -254,8 +254,8 @@ class Interval:
         return min(images, self.total) * self.count // self.total
 
     def passed(self, before: int, after: int) -> int:
-        """How many marks lie between."""
-        return self.index(after) - self.index(before)
+        """How many marks lie between; none where a training has gone back."""
+        return max(0, self.index(after) - self.index(before))
 
     def due_within(self, images: int, stride: int) -> bool:
         """Whether the next round, if it shows as many images as the last one, passes a mark."""
