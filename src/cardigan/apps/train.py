@@ -40,7 +40,7 @@ from cardigan.training.session import Score, Session
 from cardigan.training.trainer import Trainer
 
 LEAK_IMAGES, LEAK_LEAST = 1_000, 200
-LEAK_REMEDY = "game.augment.limit or game.augment.probability, or leave kinds out"
+LEAK_REMEDY = "they are good otherwise, lower game.augment.limit or game.augment.probability, or leave kinds out"
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,8 @@ def take_up(record: RunRecord, splits: Splits, folder: RunFolder, request: Reque
 def finish(folder: RunFolder, splits: Splits, trainer: Trainer, verdict: str, evaluate: bool) -> Run:
     """Sample the deployed model, measure it, and write the report."""
     model = load(folder.path, str(trainer.arithmetic.device))
-    verdict = "; ".join((verdict, *leaked(trainer, model, splits)))
+    if leak_seen := leaked(trainer, model, splits):
+        verdict = leak_seen if verdict == "healthy" else f"{verdict}; {leak_seen}"
     picture = final_picture(model, splits)
     save_picture(picture, folder.path / "samples.png")
     try:
@@ -175,11 +176,11 @@ def finish(folder: RunFolder, splits: Splits, trainer: Trainer, verdict: str, ev
     return Run(folder.path, model, evaluation, verdict)
 
 
-def leaked(trainer: Trainer, model: Model, splits: Splits) -> tuple[str, ...]:
+def leaked(trainer: Trainer, model: Model, splits: Splits) -> str:
     """A line where the model's samples show the augmentation that its discriminator was shown of the training images."""
     game = trainer.game
     if not isinstance(game, GAN) or not game.kinds or not game.often or len(splits.train) < LEAK_LEAST:
-        return ()
+        return ""
     count = min(LEAK_IMAGES, len(splits.train))
     real = splits.train.images(torch.arange(count) * len(splits.train) // count)
     seed_everything(trainer.recipe.seed, "leak")
@@ -187,7 +188,7 @@ def leaked(trainer: Trainer, model: Model, splits: Splits) -> tuple[str, ...]:
     features = training_distance(trainer.recipe, splits, trainer.arithmetic.device).features
     found = leak(model.sample(count), real, change, features)
     if not found.certain:
-        return ()
+        return ""
     share = f"{found.share:.0%} ± {found.error:.0%}"
     return (
         f"leaked augmentation: samples look {share} as augmented as what the discriminator saw: lower {LEAK_REMEDY}",
