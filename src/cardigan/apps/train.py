@@ -190,9 +190,7 @@ def leaked(trainer: Trainer, model: Model, splits: Splits) -> str:
     if not found.certain:
         return ""
     share = f"{found.share:.0%} ± {found.error:.0%}"
-    return (
-        f"leaked augmentation: samples look {share} as augmented as what the discriminator saw: lower {LEAK_REMEDY}",
-    )
+    return f"leaked augmentation: samples look {share} as augmented as what the discriminator saw; if {LEAK_REMEDY}"
 
 
 def final_picture(model: Model, splits: Splits) -> Image.Image:
