@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import cardigan
+from cardigan.augmentation import Leak
 from cardigan.data import open_data
 from cardigan.errors import CardiganError, DataError, RecipeError, RunError, TrainingError
 from cardigan.training.checkpoint import read_checkpoint, save_checkpoint
@@ -163,3 +164,16 @@ def test_a_training_that_was_stopped_is_not_reported_as_healthy(
     with pytest.raises(TrainingError):
         cardigan.train("digits", out=tmp_path / "run", images=128, progress=Silence())
     assert "Training: a loss exploded" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.5, True), (0.15, False)])
+def test_a_leaked_augmentation_is_told(
+    share: float, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cardigan.apps.train.leak", lambda *measured: Leak(share, 0.05))
+    settings = {
+        "game": {"augment": {"kinds": ["flip"], "probability": 0.5}},
+        "log": {"previews": 0, "evaluations": 0},
+    }
+    run = cardigan.train("digits", out=tmp_path / "run", images=320, settings=settings, evaluate=False, device="cpu")
+    assert ("leaked augmentation: samples look 50% ± 5%" in run.verdict) == told
