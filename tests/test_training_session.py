@@ -162,3 +162,15 @@ def test_the_game_heeds_the_readings_of_every_tick(tmp_path: Path) -> None:
     trainer.game.heed = lambda readings, share: heard.append((readings["overfit"], share))
     Session(trainer, Silence()).run()
     assert [share for _, share in heard] == [0.25] * 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "game"), [("gan", {"augment": {"kinds": ["flip"]}, "conditional": False}), ("progressive", {})]
+)
+def test_what_a_move_logs_lies_where_its_loss_does(kind: str, game: dict, tmp_path: Path) -> None:
+    """The meter reads all scalars in one transfer, which takes them from one device."""
+    trainer = small_trainer(tmp_path, kind, game=game)
+    trainer.game.shown = lambda real, fake: (real, fake)  # augmentation is drawn on the CPU whatever the device
+    with torch.device("meta"):  # where whatever names no device of its own is made
+        for move in trainer.game.round(trainer.batches.stream(0)):
+            assert {value.device for value in move.log.values()} <= {move.loss.device}

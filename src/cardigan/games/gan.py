@@ -160,7 +160,7 @@ class GAN(Generative):
         loss = self.objective.discriminator(real_scores, fake_scores)
         log = {"real score": real_scores.mean(), "fake score": fake_scores.mean()}
         if self.kinds:
-            log["augmented"] = torch.tensor(self.often)
+            log["augmented"] = fake.new_tensor(self.often)
         for name, slopes in (("r1", real_slopes), ("r2", fake_slopes)):
             if slopes is not None and weights[name]:
                 log[name] = zero_centred_penalty(slopes)

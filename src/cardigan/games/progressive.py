@@ -166,7 +166,7 @@ class Progressive(Generative):
         log |= {
             "real score": real_scores.mean(),
             "fake score": fake_scores.mean(),
-            "level": torch.tensor(self.generator.level),
+            "level": fake.new_tensor(self.generator.level),
         }
         if self.config.objective == "wasserstein":
             log["penalty"] = self.config.gradient_penalty * gradient_penalty(self.critic, real.images, fake, labels)
