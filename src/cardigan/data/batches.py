@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from cardigan.data.dataset import Dataset
-from cardigan.data.order import Order, derived_seed
+from cardigan.data.jitter import jittered
+from cardigan.data.order import derived_seed
 from cardigan.data.spec import Batch
 
 
@@ -20,6 +21,7 @@ class Batches:
         batch: examples in one batch.
         seed: decides the order and the flips.
         flip: mirror every image left to right with probability 1/2, decided anew each time it is shown.
+        jitter: enlarge every image by this factor and cut a window of its size out of it, anew each time.
         device: where the batches are wanted; images travel there as integers.
         layout: how images are to lie in memory. Channels last takes a first convolution of three channels to an eighth
             of its time on a CPU.
@@ -31,6 +33,7 @@ class Batches:
         batch: int,
         seed: int,
         flip: bool = False,
+        jitter: float = 1.0,
         device: torch.device | str = "cpu",
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
@@ -42,9 +45,10 @@ class Batches:
         self.batch = batch
         self.seed = seed
         self.flip = flip
+        self.jitter = jitter
         self.device = torch.device(device)
         self.layout = layout
-        self.order = Order(len(dataset), seed)
+        self.order = dataset.order(seed)
         self._generator = torch.Generator()
 
     def at(self, k: int, part: int = 0, parts: int = 1) -> Batch:
@@ -54,6 +58,9 @@ class Batches:
         size = self.batch // parts
         indices = self.order.indices(k * self.batch + part * size, size)
         images = self.dataset.images(indices, self.device)
+        if self.jitter > 1:
+            corners = self._drawn("jitter", k, 2)[part * size : (part + 1) * size]
+            images = jittered(images, self.jitter, corners, self.dataset.spec)
         if self.flip:
             images = self._flipped(images, k, slice(part * size, (part + 1) * size))
         images = images.contiguous(memory_format=self.layout)
@@ -64,11 +71,15 @@ class Batches:
         return Stream(self, start, parts, part)
 
     def _flipped(self, images: Tensor, k: int, share: slice) -> Tensor:
-        # Drawn for the whole batch, so that its parts agree with it; copied in place, in a half to a quarter of
-        # the time of where().
-        drawn = torch.rand(self.batch, generator=self._generator.manual_seed(derived_seed(self.seed, "flip", k)))
-        rows = (drawn[share] < 0.5).nonzero().flatten().to(self.device)
+        # Drawn for the whole batch, so that its parts agree with it; copied in place, in a half to a quarter of the time
+        # of where().
+        rows = (self._drawn("flip", k)[share] < 0.5).nonzero().flatten().to(self.device)
         return images.index_copy_(0, rows, images.index_select(0, rows).flip(-1))
+
+    def _drawn(self, purpose: str, k: int, *shape: int) -> Tensor:
+        """Uniform numbers for batch k, (batch, *shape)."""
+        generator = self._generator.manual_seed(derived_seed(self.seed, purpose, k))
+        return torch.rand(self.batch, *shape, generator=generator)
 
 
 class Stream(Iterator[Batch]):

@@ -9,8 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from cardigan.data.order import Order
 from cardigan.data.pyramid import box_filtered, level
-from cardigan.data.sources import Split
+from cardigan.data.sources import SPLITS, Split
 from cardigan.data.spec import DataSpec
 from cardigan.data.store import Pack
 
@@ -86,6 +87,10 @@ class Dataset:
         """Classes as int64 (len(indices),), or None where the data has none."""
         return None if self._labels is None else self._labels[indices].to(device, non_blocking=True)
 
+    def order(self, seed: int) -> Order:
+        """An endless order of the examples."""
+        return Order(len(self), seed)
+
     def halved(self, times: int) -> Dataset:
         """The same examples at 1 / 2^times of the size, which must divide evenly: each pixel the mean of a square."""
         if not times:
@@ -141,21 +146,21 @@ def from_pack(pack: Pack, name: str, classes: tuple[str, ...] = ()) -> Splits:
         bits=index.bits,
         classes=classes if len(classes) == len(index.classes) else index.classes,
     )
+    train, test = (of_pack(pack, name, split, spec, pack.rows(split)) for split in SPLITS)
+    return Splits(train, test, index.notes)
 
-    def side(split: Split, code: int) -> Dataset:
-        rows = torch.nonzero(pack.splits == code).flatten()
-        labels = None if pack.labels is None else pack.labels[rows]
-        names = lambda: pack.names  # noqa: E731
-        return Dataset(
-            name,
-            split,
-            spec,
-            pack.pixels,
-            index.digests[split],
-            rows=rows,
-            labels=labels,
-            names=names,
-            level=partial(level, pack),
-        )
 
-    return Splits(side("train", 0), side("test", 1), index.notes)
+def of_pack(pack: Pack, name: str, split: Split, spec: DataSpec, rows: Tensor, first: int = 0) -> Dataset:
+    """Rows of a pack as one split: `spec.channels` of the stored channels, from the `first` on."""
+    names = lambda: pack.names  # noqa: E731
+    return Dataset(
+        name,
+        split,
+        spec,
+        pack.pixels[:, first : first + spec.channels],
+        pack.index.digests[split],
+        rows=rows,
+        labels=None if pack.labels is None else pack.labels[rows],
+        names=names,
+        level=partial(level, pack),
+    )

@@ -36,6 +36,7 @@ MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
 MODES = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 Pixels = NDArray[np.unsignedinteger]
+Box = tuple[float, float, float, float]
 
 
 class Unreadable(Exception):
@@ -222,15 +223,20 @@ def _resized(pixels: Pixels, target: tuple[int, int], options: DataOptions) -> P
         scale = min(rows / height, columns / width)
         inner = max(1, round(height * scale)), max(1, round(width * scale))
         return _padded(_lanczos(pixels, inner, (0, 0, width, height)), target, options.background)
-    box = (0.0, 0.0, float(width), float(height))
-    if options.fit == "crop":
-        scale = max(rows / height, columns / width)
-        left, top = (width - columns / scale) / 2, (height - rows / scale) / 2
-        box = (max(left, 0.0), max(top, 0.0), min(width - left, width), min(height - top, height))
-    return _lanczos(pixels, target, box)
+    return _lanczos(pixels, target, fitted(pixels.shape[:2], target, options))
 
 
-def _lanczos(pixels: Pixels, target: tuple[int, int], box: tuple[float, float, float, float]) -> Pixels:
+def fitted(size: tuple[int, int], target: tuple[int, int], options: DataOptions) -> Box:
+    """What of an image of a (height, width) fills the target: left, top, right and bottom."""
+    (height, width), (rows, columns) = size, target
+    if options.fit != "crop":
+        return 0.0, 0.0, float(width), float(height)
+    scale = max(rows / height, columns / width)
+    left, top = (width - columns / scale) / 2, (height - rows / scale) / 2
+    return max(left, 0.0), max(top, 0.0), min(width - left, width), min(height - top, height)
+
+
+def _lanczos(pixels: Pixels, target: tuple[int, int], box: Box) -> Pixels:
     size = target[1], target[0]
     if pixels.dtype == np.uint8 and pixels.shape[2] in MODES:
         image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)

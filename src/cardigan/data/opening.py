@@ -18,6 +18,7 @@ from cardigan.data.decode import SUFFIXES, Unreadable, decode, prepare, quiet_pi
 from cardigan.data.options import DataOptions
 from cardigan.data.packing import Progress, pack
 from cardigan.data.public import PUBLIC, locate, unlike_published
+from cardigan.data.sides import open_sides
 from cardigan.data.sources import printable
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError
@@ -61,6 +62,8 @@ def open_data(
         splits = from_pack(pack(path, options, cache, progress), name, PUBLIC[name].classes)
         return replace(splits, notes=(*splits.notes, *unlike_published(name, path)))
     path = existing(source)
+    if options.pairing != "none":
+        return open_sides(path, printable(path.resolve().name), options, cache, progress)
     return from_pack(pack(path, options, cache, progress), printable(path.resolve().name))
 
 

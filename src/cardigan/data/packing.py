@@ -12,8 +12,9 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,31 +27,49 @@ from cardigan.data.options import DataOptions
 from cardigan.data.reading import Met, Reading, Tally, counted, problems_in_words, refuse_unsuitable
 from cardigan.data.sources import Source, shortened
 from cardigan.data.store import VERSION, FileRecord, Pack, PackFile, PackIndex, open_pack
+from cardigan.data.views import View
 from cardigan.errors import DataError
 
 Progress = Callable[[int, int], None]
+Opened = Callable[[], AbstractContextManager[Source]]
+
+PACKED = {"size", "channels", "fit", "skip_unreadable", "background", "held_out"}
+"""The options that decide what a pack holds."""
 
 
-def pack(path: Path, options: DataOptions, cache: Path, progress: Progress | None = None) -> Pack:
-    """The pack of a source, built if there is none, or if it is damaged or out of date.
+def pack(
+    path: Path, options: DataOptions, cache: Path, progress: Progress | None = None, view: View | None = None
+) -> Pack:
+    """The pack of a source, or of what a view shows of it, built if there is none, or if it is damaged or out of date.
 
     Raises:
         DataError: the source is unsuitable, or the cache cannot be written to.
     """
-    folder = cache / "packs" / key(path, options)
-    return open_pack(folder) or build(path, options, folder, progress)
+    folder = cache / "packs" / key(path, options, view)
+    return open_pack(folder) or build(partial(open_view, path, view, options), options, folder, progress)
 
 
-def key(path: Path, options: DataOptions) -> str:
-    """A name that changes with the source's place and files, the options and the format."""
+def key(path: Path, options: DataOptions, view: View | None = None) -> str:
+    """A name that changes with the source's place and files, the view, the options and the format."""
     if not path.exists():
         raise DataError(f"{path} does not exist")
-    chosen = options.model_dump(mode="json", exclude={"flip"})
-    text = json.dumps([VERSION, str(path.resolve()), listing(path), chosen], sort_keys=True)
+    shown = () if view is None else (view.model_dump(mode="json"),)
+    return digest(VERSION, str(path.resolve()), listing(path), options.model_dump(mode="json", include=PACKED), *shown)
+
+
+def digest(*parts: object) -> str:
+    """A name for a pack that changes with what it is made of."""
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
-def build(path: Path, options: DataOptions, folder: Path, progress: Progress | None = None) -> Pack:
+@contextmanager
+def open_view(path: Path, view: View | None, options: DataOptions) -> Iterator[Source]:
+    with open_source(path) as source:
+        yield source if view is None else view.of(source, options)
+
+
+def build(opened: Opened, options: DataOptions, folder: Path, progress: Progress | None = None) -> Pack:
     """Make a pack aside and move it to its place in one step; if another process was first, use its pack."""
     draft = folder.parent / f".building-{uuid.uuid4().hex}"
     try:
@@ -59,7 +78,7 @@ def build(path: Path, options: DataOptions, folder: Path, progress: Progress | N
             _sweep(folder.parent)
         except OSError as error:
             raise unwritable(error, folder.parent) from error
-        with open_source(path) as source:
+        with opened() as source:
             _fill(draft, source, options, progress)
         return _publish(draft, folder)
     finally:

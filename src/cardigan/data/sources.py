@@ -17,7 +17,9 @@ from typing import Literal
 from cardigan.data.decode import SUFFIXES, Pixels, Unreadable
 
 Split = Literal["train", "test"]
+SPLITS: tuple[Split, Split] = ("train", "test")
 TOP_FOLDERS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+SPLIT_AND_SIDE = re.compile(r"(train|test|val)_?([AB])")
 LARGEST_FILE = 1 << 30
 
 
@@ -104,6 +106,7 @@ def from_members(name: str, kind: str, members: Iterable[Member]) -> Source:
     * A top folder that holds everything is passed through.
     * Top folders ``train`` and ``test`` are the official split; ``val`` is left out beside them, and is the test split
       where there is no ``test``.
+    * ``trainA``, ``trainB`` and the like are folders ``A`` and ``B`` of a split.
     * If every image lies in a folder and there are two or more folders, they are the classes; ``x.cls`` beside
       ``x.jpg`` (WebDataset) comes before that.
     """
@@ -151,7 +154,7 @@ Placed = tuple[Member, Split | None, list[str]]
 
 def _splits(images: list[Member]) -> tuple[list[Placed], list[str]]:
     """The images with their split and the folders below it, and what is to be said about it."""
-    parts = [m.path.removeprefix("./").split("/") for m in images]
+    parts = [_apart(m.path.removeprefix("./").split("/")) for m in images]
     while images and all(len(p) > 1 and p[0] == parts[0][0] for p in parts):
         parts = [p[1:] for p in parts]
     tops = [
@@ -173,6 +176,14 @@ def _splits(images: list[Member]) -> tuple[list[Placed], list[str]]:
         if top in sides
     ]
     return placed, notes
+
+
+def _apart(parts: list[str]) -> list[str]:
+    """The folders on the way to a file; ``trainA``, as unpaired sets are laid out, is ``A`` inside ``train``."""
+    for i, part in enumerate(parts[:-1]):
+        if found := SPLIT_AND_SIDE.fullmatch(part):
+            return [*parts[:i], found[1], found[2], *parts[i + 1 :]]
+    return parts
 
 
 def _labels(placed: list[Placed], written: dict[str, Member]) -> list[str | None]:

@@ -11,8 +11,37 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+Colour = tuple[int, int, int]
+"""8-bit red, green, blue."""
+
+
+class Side(Config):
+    """One of the two kinds of image that a translation goes between.
+
+    Attributes:
+        name: such as "day", or the folder that its images lie in.
+        channels: stored of each image; a label map has one, which holds the number of the class.
+        palette: of a label map: name and colour of each class; empty for other images.
+        coding: what networks see of a label map: one channel a class, or its colours.
+    """
+
+    name: str
+    channels: int
+    palette: tuple[tuple[str, Colour], ...] = ()
+    coding: Literal["one-hot", "colours"] = "one-hot"
+
+    @property
+    def inputs(self) -> int:
+        """Channels that networks see."""
+        if not self.palette:
+            return self.channels
+        return len(self.palette) if self.coding == "one-hot" else 3
+
+
 class DataSpec(Config):
     """The shape and meaning of one example; stored beside every model.
+
+    An example of data for translation is two images, the channels of the second side after those of the first.
 
     Points of a 2-D density are examples of shape (2, 1, 1) and kind "points": they are real numbers that no
     network may squash, where images lie in [-1, 1].
@@ -24,6 +53,8 @@ class DataSpec(Config):
     kind: Literal["images", "points"] = "images"
     bits: Literal[8, 16] = 8
     classes: tuple[str, ...] = ()
+    sides: tuple[Side, ...] = ()
+    paired: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from cardigan.config import Config
 from cardigan.data.archives import unwritable
+from cardigan.data.sources import SPLITS, Split
 
 VERSION = 3
 CHUNK = 1 << 24
@@ -73,6 +74,10 @@ class Pack:
     pixels: Tensor
     labels: Tensor | None
     splits: Tensor
+
+    def rows(self, split: Split) -> Tensor:
+        """Which of the stored images belong to a split: int64 (n,)."""
+        return torch.nonzero(self.splits == SPLITS.index(split)).flatten()
 
     @cached_property
     def names(self) -> list[str]:

@@ -80,6 +80,9 @@ class Game(nn.Module):
     batch_multiple: int = 1
     """What a batch, and each micro-batch of it, must be a multiple of."""
 
+    validated: int = 256
+    """Examples of a split that it is validated on."""
+
     milestones: tuple[float, ...] = (0.0,)
     """Shares of the training at which the cost of a round changes."""
 

@@ -13,12 +13,12 @@ from functools import cached_property
 from torch import Tensor
 
 from cardigan.errors import TrainingError
-from cardigan.games import Encoding, Generative
+from cardigan.games import Encoding, Game, Generative
 from cardigan.training.health import diversity, gain, overfit
 from cardigan.training.journal import Journal
 from cardigan.training.pictures import draw, save_picture
 from cardigan.training.progress import Listener, Tick
-from cardigan.training.trainer import VALIDATED, Trainer
+from cardigan.training.trainer import Trainer
 
 PREVIEWED = 64
 KNOWN = 1_000  # training images that a mean image is taken of
@@ -162,14 +162,14 @@ class Session:
         game, splits = self.trainer.game, self.trainer.splits
         assert isinstance(game, Encoding)
         known = self.trainer.batch_of(splits.train, min(KNOWN, len(splits.train))).images
-        images = self.trainer.batch_of(splits.test, min(VALIDATED, len(splits.test))).images
+        images = self.trainer.batch_of(splits.test, min(game.validated, len(splits.test))).images
         return game.constant_loss(known, images).item()
 
     def preview(self) -> None:
         """A picture of the state of play, and the health that it shows."""
         trainer = self.trainer
         examples = self.examples()
-        picture = draw(examples, trainer.record.spec, columns=None if not isinstance(trainer.game, Encoding) else 12)
+        picture = draw(examples, trainer.record.spec, columns=None if samples_only(trainer.game) else 12)
         save_picture(picture, trainer.folder.samples / f"{trainer.images:010d}.png")
         self.journal.picture("samples", picture, trainer.images)
         readings = self.readings(examples)
@@ -189,7 +189,7 @@ class Session:
         """What health is told from, by the last scalars and these samples."""
         trainer = self.trainer
         readings = {**self.scalars, "progress": trainer.progress}
-        if isinstance(trainer.game, Generative) and not isinstance(trainer.game, Encoding):
+        if samples_only(trainer.game):
             real = trainer.batch_of(trainer.splits.train, min(PREVIEWED, len(trainer.splits.train))).images
             readings["diversity"] = diversity(examples[:PREVIEWED], real)
         return readings
@@ -241,6 +241,11 @@ class Session:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
+
+
+def samples_only(game: Game) -> bool:
+    """Whether a game's pictures are samples, beside which there is nothing to see."""
+    return isinstance(game, Generative) and not isinstance(game, Encoding)
 
 
 @dataclass(frozen=True)

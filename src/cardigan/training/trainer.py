@@ -34,9 +34,6 @@ from cardigan.training.snapshots import forget_snapshots_after, write_snapshot
 STATE = {"rounds", "images", "stage", "rollbacks", "best", "health", "data", "game", "average", "optimisers"}
 """What a checkpoint holds."""
 
-VALIDATED = 256
-"""Examples of a split that a game is validated on."""
-
 
 @dataclass
 class Seat:
@@ -144,6 +141,7 @@ class Trainer:
                 key[1],
                 address(self.recipe.seed, "batches"),
                 flip=self.recipe.data.flip,
+                jitter=self.recipe.data.jitter,
                 device=self.arithmetic.device,
                 layout=self.arithmetic.layout,
             )
@@ -189,10 +187,10 @@ class Trainer:
         return bool(self.finite & torch.isfinite(torch.stack(weights)).all())
 
     @torch.no_grad()
-    def validate(self, dataset: Dataset, examples: int = VALIDATED) -> dict[str, float]:
+    def validate(self, dataset: Dataset) -> dict[str, float]:
         """The game's validation on the first examples of a split, with the live weights."""
         seed_everything(self.recipe.seed, "validation", self.rounds)
-        batch = self.batch_of(dataset, min(examples, len(dataset)))
+        batch = self.batch_of(dataset, min(self.game.validated, len(dataset)))
         self.game.eval()
         with self.arithmetic.autocast():
             values = self.game.validate(batch)
