@@ -108,17 +108,17 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("kernel", [1, 3])
-def test_same_is_torchs_in_every_order_of_differentiation(kernel: int, two_threads: None) -> None:
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(1, 1, 0), (3, 1, 1), (4, 1, 1), (3, 2, 1), (5, 2, 0)])
+def test_convolutions_are_torchs_in_every_order_of_differentiation(kernel: int, stride: int, padding: int) -> None:
     weight = torch.randn(3, 2, kernel, kernel, dtype=torch.float64, requires_grad=True)
-    x = torch.randn(2, 2, 4, 5, dtype=torch.float64, requires_grad=True)
-    padding = (kernel // 2, kernel // 2)
+    x = torch.randn(2, 2, 5, 6, dtype=torch.float64, requires_grad=True)
+    step, margin = (stride, stride), (padding, padding)
     torch.testing.assert_close(
-        strided._Same.apply(x, weight, padding), nn.functional.conv2d(x, weight, padding=padding)
+        strided._Convolved.apply(x, weight, step, margin), nn.functional.conv2d(x, weight, None, stride, padding)
     )
 
     def apply(maps: Tensor, weights: Tensor) -> Tensor:
-        return strided._Same.apply(maps, weights, padding).tanh()
+        return strided._Convolved.apply(maps, weights, step, margin).tanh()
 
     assert torch.autograd.gradcheck(apply, (x, weight))
     assert torch.autograd.gradgradcheck(apply, (x, weight))

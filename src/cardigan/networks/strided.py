@@ -62,6 +62,14 @@ def kernel_gradient(
     return torch.ops.aten.convolution_backward(*operands, *rest)[1].to(weight.dtype)
 
 
+def maps_gradient(
+    maps: Tensor, gradient: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
+) -> Tensor:
+    """The gradient of <conv2d(maps, weight), gradient> by the maps."""
+    rest = (None, stride, padding, (1, 1), False, (0, 0), 1, (True, False, False))
+    return torch.ops.aten.convolution_backward(gradient, maps, weight, *rest)[0]
+
+
 def spins(dtype: torch.dtype) -> bool:
     """Whether the threads of a weight gradient would wait for each other without giving up their cores."""
     return dtype == torch.bfloat16 and torch.get_num_threads() > 1
@@ -102,25 +110,25 @@ class _Strided(torch.autograd.Function):
         return to_maps, to_weight, None
 
 
-class _Same(torch.autograd.Function):
-    """A convolution of stride 1 that keeps the size, whose weight gradient is `kernel_gradient`."""
+class _Convolved(torch.autograd.Function):
+    """A convolution whose weight gradient is `kernel_gradient`."""
 
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
-        ctx.padding = padding
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
+        ctx.stride, ctx.padding = stride, padding
         ctx.save_for_backward(maps, weight)
-        return F.conv2d(maps, weight, None, 1, padding)
+        return F.conv2d(maps, weight, None, stride, padding)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, Tensor | None, None, None]:
         (gradient,) = grad_outputs
         maps, weight = ctx.saved_tensors
         to_maps = to_weight = None
         if ctx.needs_input_grad[0]:
-            to_maps = F.conv_transpose2d(gradient, weight, None, 1, ctx.padding)
+            to_maps = maps_gradient(maps, gradient, weight, ctx.stride, ctx.padding)
         if ctx.needs_input_grad[1]:
-            to_weight = kernel_gradient(maps, gradient, weight, (1, 1), ctx.padding)
-        return to_maps, to_weight, None
+            to_weight = kernel_gradient(maps, gradient, weight, ctx.stride, ctx.padding)
+        return to_maps, to_weight, None, None
 
 
 def strided(maps: Tensor, weight: Tensor, transposed: bool) -> Tensor:
@@ -141,29 +149,43 @@ def with_bias(maps: Tensor, bias: Tensor | None) -> Tensor:
     return maps if bias is None else maps + bias.to(maps.dtype)[:, None, None]
 
 
-class Same(nn.Conv2d):
+class Conv(nn.Conv2d):
+    """A convolution of any kernel, stride and padding."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, bias: bool = True):
+        super().__init__(inputs, outputs, kernel, stride, padding, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not spins(torch.bfloat16):
+            return super().forward(input)
+        stride, padding = (self.stride[0], self.stride[1]), (int(self.padding[0]), int(self.padding[1]))
+        return with_bias(_Convolved.apply(*autocast(input, self.weight), stride, padding), self.bias)
+
+
+class Same(Conv):
     """(batch, inputs, height, width) to (batch, outputs, height, width); the kernel's side is odd."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, bias: bool = True):
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
 
-    def forward(self, input: Tensor) -> Tensor:
-        if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not spins(torch.bfloat16):
-            return super().forward(input)
-        side = self.kernel_size[0] // 2
-        return with_bias(_Same.apply(*autocast(input, self.weight), (side, side)), self.bias)
-
 
 class Halve(nn.Conv2d):
-    """(batch, inputs, height, width) to (batch, outputs, height / 2, width / 2); both sides are even."""
+    """(batch, inputs, height, width) to (batch, outputs, height / 2, width / 2), rounded down."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True):
         super().__init__(inputs, outputs, KERNEL, STRIDE, PADDING, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.device.type != "cpu":
+        if input.device.type != "cpu" or input.shape[2] % 2 or input.shape[3] % 2:
             return super().forward(input)
         return with_bias(strided(input, self.weight, False), self.bias)
+
+
+class Double3(nn.ConvTranspose2d):
+    """(batch, inputs, height, width) to (batch, outputs, 2 height, 2 width) with a 3 x 3 kernel."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True):
+        super().__init__(inputs, outputs, 3, STRIDE, PADDING, output_padding=(1, 1), bias=bias)
 
 
 class Double(nn.ConvTranspose2d):
