@@ -8,6 +8,8 @@ from typing import Any
 import torch
 
 from cardigan.data import Dataset, DataSpec, Splits
+from cardigan.data.sides import Pairs, Unpaired
+from cardigan.data.spec import Side
 from cardigan.training.recipe import Recipe, build_recipe, merge
 from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.trainer import Trainer
@@ -68,9 +70,38 @@ GAMES: dict[str, dict[str, Any]] = {
     },
 }
 
+PATCH = {"width": 4, "receptive_field": 16}
+
+TRANSLATORS: dict[str, dict[str, Any]] = {
+    "pix2pix": {
+        "game": {"name": "pix2pix", "generator": {"name": "unet", "width": 4, "depth": 2}, "discriminator": PATCH},
+        "optimiser": {"generator": ADAM, "discriminator": ADAM},
+    },
+    "cyclegan": {
+        "game": {
+            "name": "cyclegan",
+            "generator": {"name": "resnet", "width": 4, "blocks": 1},
+            "discriminator": {**PATCH, "normalisation": "instance"},
+            "identity": {"start": 0.5, "end": 0.1},
+            "pool": 20,
+        },
+        "optimiser": {"generators": ADAM, "discriminators": ADAM},
+    },
+    "unit": {
+        "game": {
+            "name": "unit",
+            "translator": {"width": 4, "blocks": 1},
+            "discriminator": {"width": 4, "depth": 3},
+        },
+        "optimiser": {"translator": ADAM, "discriminator": ADAM},
+    },
+}
+"""Games for data of two sides."""
+
 
 def small_recipe(kind: str = "gan", /, **changes: Any) -> Recipe:
-    table = {"recipe": f"small-{kind}", "batch": 16, "images": 160, "average": {"half_life": 64}, **GAMES[kind]}
+    about = (GAMES | TRANSLATORS)[kind]
+    table = {"recipe": f"small-{kind}", "batch": 16, "images": 160, "average": {"half_life": 64}, **about}
     return build_recipe(merge(table, changes))
 
 
@@ -94,8 +125,28 @@ def small_splits(channels: int = 1, side: int = 8, count: int = 96) -> Splits:
     return Splits(split("train", slice(0, half)), split("test", slice(half, count)))
 
 
+def small_sides(paired: bool = True, channels: tuple[int, int] = (2, 2), side: int = 8) -> Splits:
+    """Soft blobs, and their negatives upside down."""
+    blobs = small_splits(max(channels), side)
+    sides = tuple(Side(name=name, channels=count) for name, count in zip(("a", "b"), channels, strict=True))
+    spec = blobs.train.spec.model_copy(
+        update={"channels": sum(channels), "classes": (), "sides": sides, "paired": paired}
+    )
+
+    def split(name: str, whole: Dataset) -> Dataset:
+        pixels = ((whole.images(torch.arange(len(whole))) + 1) * 127.5).round().to(torch.uint8)
+        views = pixels[:, : channels[0]], (255 - pixels.flip(2))[:, : channels[1]]
+        a, b = (
+            Dataset("blobs", name, spec.model_copy(update={"channels": count, "sides": ()}), view, f"blobs-{name}-{i}")
+            for i, (count, view) in enumerate(zip(channels, views, strict=True))
+        )
+        return Pairs(a, b, spec) if paired else Unpaired(a, b, spec)
+
+    return Splits(split("train", blobs.train), split("test", blobs.test))
+
+
 def small_trainer(folder: Path, kind: str = "gan", /, splits: Splits | None = None, **changes: Any) -> Trainer:
-    splits = splits or small_splits()
+    splits = splits or (small_sides(kind == "pix2pix") if kind in TRANSLATORS else small_splits())
     recipe = small_recipe(kind, **{"precision": "float32", **changes})
     run = RunFolder(folder)
     record = RunRecord(data="blobs", digest=splits.train.digest, spec=splits.train.spec, recipe=recipe)

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from cardigan.apps.truncation import truncated
 from cardigan.data.masks import check_holes
+from cardigan.data.palette import coded
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation.features import weights_digest
-from cardigan.games import Encoding, Game, Generative
+from cardigan.games import Encoding, Game, Generative, Translating
 from cardigan.training.device import choose_device
 from cardigan.training.model import ModelConfig, read_model
 from cardigan.training.randomness import generator
@@ -55,6 +56,10 @@ class Model:
     @property
     def can_encode(self) -> bool:
         return isinstance(self.game, Encoding)
+
+    @property
+    def can_translate(self) -> bool:
+        return isinstance(self.game, Translating)
 
     @property
     def digest(self) -> str:
@@ -150,6 +155,58 @@ class Model:
         """Images of the same shape, passed through the code."""
         game = self.encoding()
         return torch.cat([game.reconstruct(part.to(self.device)).float().cpu() for part in self.parts(images)])
+
+    @torch.no_grad()
+    def translate(self, images: Tensor, *, to: str | None = None, seeds: Sequence[int] | None = None) -> Tensor:
+        """Images of one side as images of the other.
+
+        Args:
+            images: (n, channels, height, width) in [-1, 1] of the side to come from; of a label map the one channel
+                holds the number of the class k as k / 127.5 - 1.
+            to: the side to translate to; by default the second.
+            seeds: one an image, of the noise that some networks have (pix2pix's dropout); by default 0, 1, 2 ...
+
+        Returns:
+            float32 (n, side.inputs, height, width) on the CPU, in [-1, 1]; of a label map what the network makes, in
+            which `cardigan.data.palette.classes_of` finds the classes.
+
+        Raises:
+            RunError: the model does not translate.
+            RecipeError: it does not translate to that side.
+        """
+        game, side = self.translating(), self.side_index(to)
+        source = game.two[1 - side]
+        if images.dim() != 4 or images.shape[1] != source.channels:
+            raise ValueError(f"images: expected shape (n, {source.channels}, height, width), not {tuple(images.shape)}")
+        every = range(len(images)) if seeds is None else seeds
+        if len(every) != len(images):
+            raise ValueError(f"seeds: expected {len(images)}, one an image, not {len(every)}")
+        made = [
+            game.translate(coded(source, part.to(self.device)), side, every[start : start + len(part)])
+            for start, part in zip(range(0, len(images), CHUNK), images.split(CHUNK), strict=True)
+        ]
+        return torch.cat(made).float().cpu() if made else torch.empty(0, game.two[side].inputs, *images.shape[2:])
+
+    def side_index(self, to: str | None) -> int:
+        """0 for the first side, 1 for the second.
+
+        Raises:
+            RecipeError: there is no way to it.
+        """
+        game = self.translating()
+        names = [game.two[i].name for i in game.reached]
+        if to is None:
+            return game.reached[-1]
+        if to not in names:
+            raise RecipeError(f"this model does not translate to {to!r}: choose {' or '.join(names)}")
+        return game.reached[names.index(to)]
+
+    def translating(self) -> Translating:
+        if not isinstance(self.game, Translating):
+            raise RunError(
+                f"a model of the recipe {self.config.recipe} does not translate: train with pix2pix, cyclegan or unit"
+            )
+        return self.game
 
     def inpaint(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from cardigan.apps.evaluate import evaluate_model
 from cardigan.apps.files import read
@@ -17,13 +18,13 @@ from cardigan.apps.neighbours import nearest_panel
 from cardigan.apps.report import write_report
 from cardigan.augmentation import draw as draw_augmentation
 from cardigan.augmentation import leak
-from cardigan.data import Splits
+from cardigan.data import Dataset, Splits
 from cardigan.data.cache import cache_folder
 from cardigan.data.opening import NAMES
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError, TrainingError
 from cardigan.evaluation import Evaluation, FrechetScore, choose_features, domain_classifier
-from cardigan.games import GAN, Encoding, Generative
+from cardigan.games import GAN, Encoding, Generative, Translating
 from cardigan.games.base import side_by_side
 from cardigan.training.automatic import fit_to_data
 from cardigan.training.checkpoint import write_atomically
@@ -39,6 +40,7 @@ from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.session import Score, Session
 from cardigan.training.trainer import Trainer
 
+SHOWN = 16
 LEAK_IMAGES, LEAK_LEAST = 1_000, 200
 LEAK_REMEDY = "they are good otherwise, lower game.augment.limit or game.augment.probability, or leave kinds out"
 
@@ -195,12 +197,22 @@ def leaked(trainer: Trainer, model: Model, splits: Splits) -> str:
 
 def final_picture(model: Model, splits: Splits) -> Image.Image:
     """What the model makes: samples, or where it cannot sample test images beside their reconstructions."""
+    if isinstance(model.game, Translating):
+        return draw(translated_picture(model, splits.test), model.spec, columns=12)
     if model.can_sample:
         return draw(model.sample(64 if model.spec.kind == "images" else 2_000), model.spec)
     count = len(splits.test)
     shown = min(32, count)
     images = splits.test.images(torch.arange(shown) * count // shown)
     return draw(side_by_side(images, model.reconstruct(images)), model.spec, columns=8)
+
+
+@torch.no_grad()
+def translated_picture(model: Model, test: Dataset) -> Tensor:
+    """Test images and what becomes of them, as the game shows them."""
+    count = min(SHOWN, len(test))
+    images = test.images(torch.arange(count) * len(test) // count).to(model.device)
+    return model.game.preview(images, images.new_zeros(count, 0)).float().cpu()
 
 
 def prepare(folder: RunFolder, request: Request) -> tuple[RunRecord, Splits]:

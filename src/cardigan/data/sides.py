@@ -252,7 +252,8 @@ def joined(name: str, parts: Sequence[Part], options: DataOptions) -> Splits:
     a, b = parts
     spec = common_spec(a, b, options)
     notes = tuple(f"{part.side.name}: {note}" for part in parts for note in part.pack.index.notes)
-    return Splits(*(of_split(name, split, a, b, spec) for split in SPLITS), notes)
+    train, test = (of_split(name, split, a, b, spec) for split in SPLITS)
+    return Splits(train, test, notes)
 
 
 def of_split(name: str, split: Split, a: Part, b: Part, spec: DataSpec) -> Pairs | Unpaired:

@@ -7,24 +7,39 @@ from pydantic import Field
 from cardigan.games.autoencoder import Autoencoder, AutoencoderConfig
 from cardigan.games.base import Encoding, Game, Generative, Move, Phase
 from cardigan.games.context_encoder import ContextEncoder, ContextEncoderConfig
+from cardigan.games.cyclegan import CycleGAN, CycleGANConfig
 from cardigan.games.gan import GAN, GANConfig
+from cardigan.games.pix2pix import Pix2Pix, Pix2PixConfig
 from cardigan.games.progressive import Progressive, ProgressiveConfig
+from cardigan.games.translating import Translating
+from cardigan.games.unit import UNIT, UNITConfig
 from cardigan.games.vae import VAE, VAEConfig
 from cardigan.games.wgan import WGAN, WGANConfig
 
 GameConfig = Annotated[
-    AutoencoderConfig | ContextEncoderConfig | VAEConfig | GANConfig | WGANConfig | ProgressiveConfig,
+    AutoencoderConfig
+    | ContextEncoderConfig
+    | VAEConfig
+    | GANConfig
+    | WGANConfig
+    | ProgressiveConfig
+    | Pix2PixConfig
+    | CycleGANConfig
+    | UNITConfig,
     Field(discriminator="name"),
 ]
 
 __all__ = [
     "GAN",
+    "UNIT",
     "VAE",
     "WGAN",
     "Autoencoder",
     "AutoencoderConfig",
     "ContextEncoder",
     "ContextEncoderConfig",
+    "CycleGAN",
+    "CycleGANConfig",
     "Encoding",
     "GANConfig",
     "Game",
@@ -32,8 +47,12 @@ __all__ = [
     "Generative",
     "Move",
     "Phase",
+    "Pix2Pix",
+    "Pix2PixConfig",
     "Progressive",
     "ProgressiveConfig",
+    "Translating",
+    "UNITConfig",
     "VAEConfig",
     "WGANConfig",
 ]
