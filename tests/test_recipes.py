@@ -13,7 +13,7 @@ from cardigan.training.automatic import fit_to_data
 from cardigan.training.recipe import build_recipe, data_options, merge, parse_settings, recipe_names, recipe_table
 from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.trainer import Trainer
-from small import small_splits
+from small import small_sides, small_splits
 
 NAMES = [
     "autoencoder",
@@ -34,7 +34,32 @@ def test_the_named_recipes_are_there() -> None:
     assert set(NAMES) <= set(recipe_names())
 
 
-@pytest.mark.parametrize("name", recipe_names())
+TRANSLATIONS = ("pix2pix", "cyclegan", "unit")
+
+
+@pytest.mark.parametrize("name", TRANSLATIONS)
+@pytest.mark.parametrize("channels", [(1, 1), (3, 3)])
+def test_translation_plays_a_round_at_any_size_of_its_own(
+    name: str, channels: tuple[int, int], tmp_path: Path
+) -> None:
+    table = merge(recipe_table(name), {"precision": "float32", "game": NARROW[name]})
+    splits = small_sides(table["data"]["pairing"] == "paired", channels, 32)
+    record = RunRecord(data="blobs", digest="", spec=splits.train.spec, recipe=build_recipe(table))
+    trainer = Trainer(record, splits, RunFolder(tmp_path), "cpu")
+    trainer.play_round()
+    assert trainer.is_finite()
+    assert trainer.images == 1
+    assert trainer.preview(4).shape[1:] == (3, 32, 32)
+
+
+NARROW = {
+    "pix2pix": {"generator": {"width": 8, "max_width": 16}, "discriminator": {"width": 8}},
+    "cyclegan": {"generator": {"width": 8, "blocks": 2}, "discriminator": {"width": 8}},
+    "unit": {"translator": {"width": 8, "blocks": 1}, "discriminator": {"width": 8, "depth": 4}},
+}
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name not in TRANSLATIONS])
 @pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 20)])
 def test_recipe_plays_a_round_on_any_shape(name: str, channels: int, side: int, tmp_path: Path) -> None:
     splits = small_splits(channels, side)
