@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 from torch import Tensor
 
-
-def derived_seed(*parts: int | str) -> int:
-    """A seed in [0, 2^63) for one purpose, such as ``derived_seed(seed, "flip", step)``."""
-    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+from cardigan.data.seeds import derived_seed
 
 
 class Order:
