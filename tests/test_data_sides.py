@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from cardigan.data import Batches, DataOptions, open_data
 from cardigan.data.jitter import jittered
 from cardigan.data.palette import classes_of, coded, colours, shown
 from cardigan.data.spec import DataSpec, Side
+from cardigan.data.worlds import streets
+from cardigan.data.worlds.opening import WORLDS
 from cardigan.errors import DataError
 
 COLOURS = {"sky": (0, 0, 255), "road": (90, 90, 90), "car": (200, 0, 0)}
@@ -300,3 +303,41 @@ class TestRefusals:
         save(picture(50, channels=1), folder / "day" / "050.png")
         save(picture(50), folder / "night" / "050.png")
         assert "data.channels=3" in self.refused(folder)
+
+
+@pytest.mark.usefixtures("cache")
+class TestStreets:
+    @pytest.fixture(autouse=True)
+    def few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        small = {name: replace(world, counts=(5, 3)) for name, world in WORLDS.items()}
+        monkeypatch.setattr("cardigan.data.worlds.opening.WORLDS", small)
+
+    def test_sides_are_views_of_one_scene(self) -> None:
+        scene = streets.scene(6, 32, 48)
+        for sides, expected in (
+            (None, (scene.labels[:, :, None], scene.day)),
+            (("night", "labels"), (scene.night, scene.labels[:, :, None])),
+        ):
+            splits = open_data("streets", DataOptions(pairing="paired", size=(32, 48), sides=sides))
+            assert (len(splits.train), len(splits.test)) == (5, 3)
+            assert (stored(every(splits.test))[1] == np.concatenate(expected, 2)).all()
+
+    def test_unpaired_they_are_day_and_night_with_the_truth_beside(self) -> None:
+        splits = open_data("streets", DataOptions(pairing="unpaired", size=32))
+        assert [side.name for side in splits.train.spec.sides] == ["day", "night"]
+        scene = streets.scene(5, 32, 32)
+        assert (stored(every(splits.test.truth))[0] == np.concatenate([scene.day, scene.night], 2)).all()
+
+    def test_without_sides_they_are_photographs_by_day(self) -> None:
+        splits = open_data("streets", DataOptions(size=32))
+        assert (stored(every(splits.train))[2] == streets.scene(2, 32, 32).day).all()
+
+    def test_what_they_do_not_show_is_refused(self) -> None:
+        with pytest.raises(DataError, match="labels, day, night"):
+            open_data("streets", DataOptions(pairing="paired", size=32, sides=("day", "dusk")))
+        with pytest.raises(DataError, match=r"data\.channels"):
+            open_data("streets", DataOptions(channels=1))
+
+    def test_other_built_in_sets_have_one_side(self) -> None:
+        with pytest.raises(DataError, match="one kind of image"):
+            open_data("digits", PAIRED)

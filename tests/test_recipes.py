@@ -39,9 +39,7 @@ TRANSLATIONS = ("pix2pix", "cyclegan", "unit")
 
 @pytest.mark.parametrize("name", TRANSLATIONS)
 @pytest.mark.parametrize("channels", [(1, 1), (3, 3)])
-def test_translation_plays_a_round_at_any_size_of_its_own(
-    name: str, channels: tuple[int, int], tmp_path: Path
-) -> None:
+def test_translation_plays_a_round_at_any_size_of_its_own(name: str, channels: tuple[int, int], tmp_path: Path) -> None:
     table = merge(recipe_table(name), {"precision": "float32", "game": NARROW[name]})
     splits = small_sides(table["data"]["pairing"] == "paired", channels, 32)
     record = RunRecord(data="blobs", digest="", spec=splits.train.spec, recipe=build_recipe(table))

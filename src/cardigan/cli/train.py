@@ -16,7 +16,7 @@ def run(
         str | None,
         typer.Argument(
             metavar="DATA",
-            help="A folder, zip, tar, idx, npz or parquet of images, or one of digits, stacked-digits, ring, grid, "
+            help="A folder, zip, tar, idx, npz or parquet of images, or one of digits, stacked-digits, ring, grid, streets, "
             "mnist, stacked-mnist, fashion-mnist, cifar10.",
             show_default=False,
         ),

@@ -20,6 +20,7 @@ from cardigan.data.packing import Columns, Progress, settle_splits
 from cardigan.data.public import PUBLIC, locate, unlike_published
 from cardigan.data.reading import Reading, Tally, mode_name, refuse_unsuitable
 from cardigan.data.sources import Source, printable, shortened
+from cardigan.data.worlds.opening import WORLDS
 from cardigan.errors import DataError
 
 
@@ -107,7 +108,7 @@ def inspect_data(
     """
     cache = cache or cache_folder()
     name = str(source)
-    if name in BUILTIN or name == STACKED_MNIST:
+    if name in BUILTIN or name in WORLDS or name == STACKED_MNIST:
         return _builtin(name, open_data(name, options, cache, progress))
     path = locate(name, cache, progress) if name in PUBLIC else existing(source)
     tally, columns = Tally(), Columns()

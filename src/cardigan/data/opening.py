@@ -21,10 +21,11 @@ from cardigan.data.public import PUBLIC, locate, unlike_published
 from cardigan.data.sides import open_sides
 from cardigan.data.sources import printable
 from cardigan.data.spec import DataSpec
+from cardigan.data.worlds.opening import WORLDS, open_world
 from cardigan.errors import DataError
 
 STACKED_MNIST = "stacked-mnist"
-NAMES = (*BUILTIN, *PUBLIC, STACKED_MNIST)
+NAMES = (*BUILTIN, *WORLDS, *PUBLIC, STACKED_MNIST)
 """Sets that go by a name, wherever their files are."""
 
 
@@ -42,7 +43,7 @@ def open_data(
     ``./digits`` for a folder of that name.
 
     Args:
-        source: a path, or one of digits, stacked-digits, ring, grid, mnist, stacked-mnist, fashion-mnist and
+        source: a path, or one of digits, stacked-digits, ring, grid, streets, mnist, stacked-mnist, fashion-mnist and
             cifar10.
         options: size, channels and the like.
         cache: where packs and downloads are kept; by default `cache_folder`.
@@ -54,7 +55,11 @@ def open_data(
     cache = cache or cache_folder()
     name = str(source)
     if name in BUILTIN:
+        refuse_sides(name, options)
         return _as_wanted(BUILTIN[name](), options)
+    if name in WORLDS:
+        return open_world(name, options, cache, progress)
+    refuse_sides(name, options)
     if name == STACKED_MNIST:
         return stacked(name, open_data("mnist", options, cache, progress))
     if name in PUBLIC:
@@ -65,6 +70,14 @@ def open_data(
     if options.pairing != "none":
         return open_sides(path, printable(path.resolve().name), options, cache, progress)
     return from_pack(pack(path, options, cache, progress), printable(path.resolve().name))
+
+
+def refuse_sides(name: str, options: DataOptions) -> None:
+    """Raise a DataError where two sides are wanted of a set that has one, unless a second source is the other."""
+    if options.pairing != "none" and name in NAMES:
+        raise DataError(
+            f"{name} holds one kind of image, and this recipe translates between two: give streets, or a folder for each"
+        )
 
 
 def lone_picture(source: str | Path) -> Path | None:
