@@ -125,19 +125,34 @@ def small_splits(channels: int = 1, side: int = 8, count: int = 96) -> Splits:
     return Splits(split("train", slice(0, half)), split("test", slice(half, count)))
 
 
-def small_sides(paired: bool = True, channels: tuple[int, int] = (2, 2), side: int = 8) -> Splits:
+def small_sides(
+    paired: bool = True, channels: tuple[int, int] = (2, 2), side: int = 8, labelled: bool = False
+) -> Splits:
     """Soft blobs, and their negatives upside down."""
     blobs = small_splits(max(channels), side)
     sides = tuple(Side(name=name, channels=count) for name, count in zip(("a", "b"), channels, strict=True))
     spec = blobs.train.spec.model_copy(
-        update={"channels": sum(channels), "classes": (), "sides": sides, "paired": paired}
+        update={
+            "channels": sum(channels),
+            "classes": blobs.train.spec.classes if labelled else (),
+            "sides": sides,
+            "paired": paired,
+        }
     )
 
     def split(name: str, whole: Dataset) -> Dataset:
         pixels = ((whole.images(torch.arange(len(whole))) + 1) * 127.5).round().to(torch.uint8)
+        labels = whole.labels(torch.arange(len(whole))) if labelled else None
         views = pixels[:, : channels[0]], (255 - pixels.flip(2))[:, : channels[1]]
         a, b = (
-            Dataset("blobs", name, spec.model_copy(update={"channels": count, "sides": ()}), view, f"blobs-{name}-{i}")
+            Dataset(
+                "blobs",
+                name,
+                spec.model_copy(update={"channels": count, "sides": ()}),
+                view,
+                f"blobs-{name}-{i}",
+                labels=labels,
+            )
             for i, (count, view) in enumerate(zip(channels, views, strict=True))
         )
         return Pairs(a, b, spec) if paired else Unpaired(a, b, spec)

@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
 from cardigan.apps.model import Model, load
 from cardigan.data import Batch
 from cardigan.data.palette import shown
 from cardigan.errors import RecipeError, RunError
-from cardigan.games import UNIT, CycleGAN, Pix2Pix
+from cardigan.games import UNIT, Adaptation, CycleGAN, Pix2Pix
+from cardigan.games.adaptation import divergence
 from cardigan.games.pool import ImagePool
+from cardigan.training.recipe import build_recipe, merge
 from small import TRANSLATORS, play, small_recipe, small_sides, small_splits, small_trainer, weights
 
 EXACT = {"rtol": 1e-8, "atol": 1e-10}
@@ -293,3 +296,43 @@ def test_what_does_not_translate_says_so(tmp_path: Path) -> None:
         model.translate(torch.zeros(1, 2, 8, 8), to="a")
     with pytest.raises(ValueError, match="images"):
         model.translate(torch.zeros(1, 3, 8, 8))
+
+
+NARROW = {"translator": {"width": 4}, "discriminator": {"width": 4}}
+
+
+class TestAdaptation:
+    def game(self, **changes: Any) -> Adaptation:
+        torch.manual_seed(0)
+        spec = small_sides(False, (1, 1), 32, labelled=True).train.spec
+        table = {"recipe": "small", "batch": 8, "images": 80, "optimiser": {}, "game": {"name": "adaptation"}}
+        return build_recipe(merge(table, {"game": NARROW | changes})).game.build(spec)
+
+    def batch(self, n: int = 6) -> Batch:
+        train = small_sides(False, (1, 1), 32, labelled=True).train
+        return Batch(train.images(torch.arange(n)), train.labels(torch.arange(n)))
+
+    def test_labels_of_the_first_side_teach_the_discriminator(self) -> None:
+        game, batch = self.game(adversarial=0.0, matching=0.0, classification=1.0), self.batch()
+        game.eval()  # without dropout
+        move = moves(game, batch)[0]
+        expected = F.cross_entropy(game.classify(batch.images[:, :1], 0), batch.labels)
+        torch.testing.assert_close(move.loss, expected)
+
+    def test_translations_keep_their_labels_if_so_wanted(self) -> None:
+        game, batch = self.game(adversarial=0.0, matching=0.0, classification=0.0, translated=1.0), self.batch()
+        game.eval()
+        move = moves(game, batch)[0]
+        translated = game.translate(batch.images[:, :1], 1)
+        torch.testing.assert_close(move.loss, F.cross_entropy(game.classify(translated, 1), batch.labels))
+
+    def test_the_divergence_is_that_of_two_normals(self) -> None:
+        mean, deviation = torch.randn(3, 5, 1, 1), torch.rand(3, 5, 1, 1) + 0.1
+        expected = kl_divergence(Normal(mean, deviation), Normal(0.0, 1.0)).flatten(1).sum(1).mean()
+        torch.testing.assert_close(divergence(torch.cat([mean, deviation], 1)), expected)
+
+    def test_it_wants_classes_and_no_pairs(self) -> None:
+        with pytest.raises(RecipeError, match="classes"):
+            self.game().config.build(small_sides(False, (1, 1), 32).train.spec)
+        with pytest.raises(RecipeError, match="pairs"):
+            self.game(objective="relativistic")

@@ -34,19 +34,19 @@ def test_the_named_recipes_are_there() -> None:
     assert set(NAMES) <= set(recipe_names())
 
 
-TRANSLATIONS = ("pix2pix", "cyclegan", "unit")
+TRANSLATIONS = ("pix2pix", "cyclegan", "unit", "adaptation")
 
 
 @pytest.mark.parametrize("name", TRANSLATIONS)
 @pytest.mark.parametrize("channels", [(1, 1), (3, 3)])
 def test_translation_plays_a_round_at_any_size_of_its_own(name: str, channels: tuple[int, int], tmp_path: Path) -> None:
     table = merge(recipe_table(name), {"precision": "float32", "game": NARROW[name]})
-    splits = small_sides(table["data"]["pairing"] == "paired", channels, 32)
+    splits = small_sides(table["data"]["pairing"] == "paired", channels, 32, labelled=name == "adaptation")
     record = RunRecord(data="blobs", digest="", spec=splits.train.spec, recipe=build_recipe(table))
     trainer = Trainer(record, splits, RunFolder(tmp_path), "cpu")
     trainer.play_round()
     assert trainer.is_finite()
-    assert trainer.images == 1
+    assert trainer.images == table["batch"]
     assert trainer.preview(4).shape[1:] == (3, 32, 32)
 
 
@@ -54,6 +54,7 @@ NARROW = {
     "pix2pix": {"generator": {"width": 8, "max_width": 16}, "discriminator": {"width": 8}},
     "cyclegan": {"generator": {"width": 8, "blocks": 2}, "discriminator": {"width": 8}},
     "unit": {"translator": {"width": 8, "blocks": 1}, "discriminator": {"width": 8, "depth": 4}},
+    "adaptation": {"translator": {"width": 4}, "discriminator": {"width": 4}},
 }
 
 

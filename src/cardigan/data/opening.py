@@ -64,6 +64,8 @@ def open_data(
         return stacked(name, open_data("mnist", options, cache, progress))
     if name in PUBLIC:
         path = locate(name, cache, progress)
+        if options.other is not None:
+            return open_sides(path, name, options, cache, progress)
         splits = from_pack(pack(path, options, cache, progress), name, PUBLIC[name].classes)
         return replace(splits, notes=(*splits.notes, *unlike_published(name, path)))
     path = existing(source)
@@ -74,7 +76,7 @@ def open_data(
 
 def refuse_sides(name: str, options: DataOptions) -> None:
     """Raise a DataError where two sides are wanted of a set that has one, unless a second source is the other."""
-    if options.pairing != "none" and name in NAMES:
+    if options.pairing != "none" and name in NAMES and not (name in PUBLIC and options.other):
         raise DataError(
             f"{name} holds one kind of image, and this recipe translates between two: give streets, or a folder for each"
         )

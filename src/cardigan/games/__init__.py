@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from cardigan.games.adaptation import Adaptation, AdaptationConfig
 from cardigan.games.autoencoder import Autoencoder, AutoencoderConfig
 from cardigan.games.base import Encoding, Game, Generative, Move, Phase
 from cardigan.games.context_encoder import ContextEncoder, ContextEncoderConfig
@@ -25,7 +26,8 @@ GameConfig = Annotated[
     | ProgressiveConfig
     | Pix2PixConfig
     | CycleGANConfig
-    | UNITConfig,
+    | UNITConfig
+    | AdaptationConfig,
     Field(discriminator="name"),
 ]
 
@@ -34,6 +36,8 @@ __all__ = [
     "UNIT",
     "VAE",
     "WGAN",
+    "Adaptation",
+    "AdaptationConfig",
     "Autoencoder",
     "AutoencoderConfig",
     "ContextEncoder",
