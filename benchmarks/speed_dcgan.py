@@ -8,11 +8,8 @@ and one for the loss on generated images, gradients of the discriminator also in
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from statistics import median
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # has to be said before torch is imported
@@ -25,8 +22,9 @@ from cardigan.data.spec import DataSpec
 from cardigan.training.recipe import build_recipe, merge, recipe_table
 from cardigan.training.trainer import Trainer
 from common import Results, Row, new_trainer, options, table
+from turns import interleaved
 
-LATENT, BATCH, WARM_UP = 100, 64, 2
+LATENT, BATCH = 100, 64
 TARGETS = {"Cardigan, float32": 1.3, "Cardigan, bfloat16": 2.1}
 
 
@@ -113,36 +111,6 @@ CANDIDATES = {
     "Cardigan, float32": float32_step,
     "Cardigan, bfloat16": bfloat16_step,
 }
-
-
-def answer(turns: Connection, make: Callable[[], Callable[[], object]], threads: int) -> None:
-    """A candidate's process: for every turn that comes, a step, and its CPU seconds sent back."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    step = make()
-    while turns.recv():
-        began = time.process_time()
-        step()
-        turns.send(time.process_time() - began)
-
-
-def interleaved(
-    candidates: dict[str, Callable[[], Callable[[], object]]], threads: int, repeats: int
-) -> dict[str, list[float]]:
-    """CPU seconds of every step; the candidates take turns, so that all meet the same machine."""
-    spawn = multiprocessing.get_context("spawn")
-    turns: dict[str, Connection] = {}
-    for name, make in candidates.items():
-        turns[name], theirs = spawn.Pipe()
-        spawn.Process(target=answer, args=(theirs, make, threads), daemon=True).start()
-    seconds: dict[str, list[float]] = {name: [] for name in turns}
-    for _ in range(WARM_UP + repeats):
-        for name, turn in turns.items():
-            turn.send(True)
-            seconds[name].append(turn.recv())
-    for turn in turns.values():
-        turn.send(False)
-    return {name: each[WARM_UP:] for name, each in seconds.items()}
 
 
 def summary(rows: list[Row]) -> str:

@@ -1,6 +1,7 @@
 """The benchmarks' own functions, on digits and for seconds: a table is only worth what made it."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
@@ -23,8 +25,10 @@ import quality
 import speed_dcgan
 import speed_generators
 import speed_inpaint
+import speed_translation
 import stacked_digits
 import startup
+import turns
 import wgan_correlation
 from cardigan.apps.lab.findings import Findings, Row
 from cardigan.objectives import OBJECTIVES
@@ -213,7 +217,7 @@ def nothing() -> Callable[[], object]:
 
 
 def test_interleaved_counts_every_turn_but_the_first_ones() -> None:
-    seconds = speed_dcgan.interleaved({"a": nothing, "b": nothing}, threads=1, repeats=2)
+    seconds = turns.interleaved({"a": nothing, "b": nothing}, threads=1, repeats=2)
     assert {name: len(each) for name, each in seconds.items()} == {"a": 2, "b": 2}
     assert all(0 <= second < 1 for each in seconds.values() for second in each)
 
@@ -312,3 +316,28 @@ def test_the_plain_completion_loop_takes_the_same_steps(tmp_path: Path, monkeypa
     monkeypatch.setattr(sys, "argv", ["speed_inpaint.py", "--repeats", "1", "--results", str(tmp_path)])
     speed_inpaint.main()
     assert "| 4 | " in (tmp_path / "speed_inpaint.md").read_text()
+
+
+def test_the_plain_translators_are_the_papers() -> None:
+    with torch.device("meta"):
+        counts = [
+            sum(p.numel() for p in network.parameters())
+            for network in (
+                speed_translation.residual_generator(),
+                speed_translation.u_net(),
+                speed_translation.patches(3, nn.InstanceNorm2d, bias=True),
+                speed_translation.patches(6, nn.BatchNorm2d, bias=False),
+            )
+        ]
+    assert counts == [7_837_699, 54_413_955, 2_764_737, 2_768_705]
+
+
+@pytest.mark.parametrize("name", ["cyclegan", "pix2pix"])
+def test_plain_and_own_rounds_of_translation_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed_translation, "SIZES", {"cyclegan": 32, "pix2pix": 256})
+    monkeypatch.setattr(speed_translation, "WIDTH", 2)
+    losses = speed_translation.plain(name)()
+    assert isinstance(losses, list)
+    assert all(map(math.isfinite, losses))
+    trainer = speed_translation.trainer(name, "float32")
+    assert sum(p.numel() for p in trainer.game.parameters()) > 10_000_000
