@@ -75,9 +75,10 @@ class Job:
 
 
 def located(data: str) -> str:
-    """A set's archive NAME/NAME.zip in the folder that CARDIGAN_DATA names, where it has one; else the name itself."""
-    archive = Path(os.environ.get("CARDIGAN_DATA", "")) / data / f"{data}.zip"
-    return str(archive) if archive.is_file() else data
+    """A set's archive NAME/NAME.zip, or its folder NAME, below CARDIGAN_DATA, where it has one; else the name itself."""
+    folder = Path(os.environ.get("CARDIGAN_DATA", "/nowhere")) / data
+    archive = folder / f"{data}.zip"
+    return str(archive) if archive.is_file() else str(folder) if folder.is_dir() else data
 
 
 # ---- training -----------------------------------------------------------------------------------------------------
@@ -119,6 +120,8 @@ def model_of(trainer: Trainer, averaged: bool = True) -> Iterator[Model]:
 
 
 def classifier_of(splits: Splits) -> ClassifierFeatures | None:
+    if splits.train.spec.sides:
+        return None
     return domain_classifier(splits.test, splits.train, cache_folder())
 
 

@@ -59,74 +59,75 @@ class Part:
         return of_pack(self.pack, name, split, self.spec, rows, self.first)
 
 
-class Pairs(Dataset):
-    """Examples whose two sides belong together; both datasets are in the order of the pairs."""
-
-    def __init__(self, a: Dataset, b: Dataset, spec: DataSpec) -> None:
-        digest = hashlib.sha256(f"paired {spec.sides} {a.digest} {b.digest}".encode()).hexdigest()
-        super().__init__(a.name, a.split, spec, torch.empty(0), digest)
-        self.sides = (a, b)
-        self.truth = self
-
-    def __len__(self) -> int:
-        return len(self.sides[0])
-
-    def images(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor:
-        return torch.cat([side.images(indices, device) for side in self.sides], 1)
-
-    def labels(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor | None:
-        return self.sides[0].labels(indices, device)
-
-    def names(self, indices: Tensor) -> list[str] | None:
-        return self.sides[0].names(indices)
-
-    def halved(self, times: int) -> Dataset:
-        if not times:
-            return self
-        raise DataError(f"{self.name} has two sides, which no growing network takes: choose another recipe")
-
-
-class Unpaired(Dataset):
-    """Examples of two sides that have nothing to do with each other; as many as the larger side has.
-
-    An example is addressed by one number, of which each side takes the remainder, or by two, one a side.
+class TwoSided(Dataset):
+    """Examples of two sides, the channels of the second after those of the first.
 
     Attributes:
-        truth: the pairs, for comparison only, where the images have partners all the same.
+        sides: each side by itself.
+        truth: the pairs where there are any, for comparison where they are not to be learnt from.
     """
 
-    def __init__(self, a: Dataset, b: Dataset, spec: DataSpec, truth: Pairs | None = None) -> None:
-        digest = hashlib.sha256(f"unpaired {spec.sides} {a.digest} {b.digest}".encode()).hexdigest()
+    truth: Pairs | None
+
+    def __init__(self, a: Dataset, b: Dataset, spec: DataSpec) -> None:
+        kind = "paired" if spec.paired else "unpaired"
+        digest = hashlib.sha256(f"{kind} {spec.sides} {a.digest} {b.digest}".encode()).hexdigest()
         super().__init__(a.name, a.split, spec, torch.empty(0), digest)
-        self.sides = (a, b)
-        self.truth = truth
+        self.sides = a, b
 
     def __len__(self) -> int:
         return max(map(len, self.sides))
+
+    def each(self, indices: Tensor) -> Sequence[Tensor]:
+        """The index within each side."""
+        raise TypeError(f"{type(self).__name__} does not say which images go together")
 
     def images(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor:
         both = zip(self.sides, self.each(indices), strict=True)
         return torch.cat([side.images(rows, device) for side, rows in both], 1)
 
     def labels(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor | None:
+        """Classes of the first side's images."""
         return self.sides[0].labels(self.each(indices)[0], device)
 
     def names(self, indices: Tensor) -> list[str] | None:
+        """Names of the first side's images."""
         return self.sides[0].names(self.each(indices)[0])
-
-    def each(self, indices: Tensor) -> list[Tensor]:
-        """The index within each side."""
-        if indices.dim() == 2:
-            return list(indices.unbind(1))
-        return [indices % len(side) for side in self.sides]
-
-    def order(self, seed: int) -> Orders:
-        return Orders([Order(len(side), derived_seed(seed, name)) for side, name in zip(self.sides, "ab", strict=True)])
 
     def halved(self, times: int) -> Dataset:
         if not times:
             return self
         raise DataError(f"{self.name} has two sides, which no growing network takes: choose another recipe")
+
+
+class Pairs(TwoSided):
+    """Examples whose two sides belong together; both datasets are in the order of the pairs."""
+
+    def __init__(self, a: Dataset, b: Dataset, spec: DataSpec) -> None:
+        super().__init__(a, b, spec)
+        self.truth = self
+
+    def each(self, indices: Tensor) -> Sequence[Tensor]:
+        return indices, indices
+
+
+class Unpaired(TwoSided):
+    """Examples of two sides that have nothing to do with each other; as many as the larger side has.
+
+    An example is addressed by one number, of which each side takes the remainder, or by two, one a side.
+    """
+
+    def __init__(self, a: Dataset, b: Dataset, spec: DataSpec, truth: Pairs | None = None) -> None:
+        super().__init__(a, b, spec)
+        self.truth = truth
+
+    def each(self, indices: Tensor) -> Sequence[Tensor]:
+        if indices.dim() == 2:
+            return indices.unbind(1)
+        return [indices % len(side) for side in self.sides]
+
+    def order(self, seed: int) -> Orders:
+        return Orders([Order(len(side), derived_seed(seed, name)) for side, name in zip(self.sides, "ab", strict=True)])
 
 
 class Orders(Order):
