@@ -19,7 +19,7 @@ from cardigan.apps.scores import Score
 from cardigan.data import Dataset, Splits
 from cardigan.data.cache import cache_folder
 from cardigan.data.palette import classes_of, stored_classes
-from cardigan.data.sides import Pairs, Unpaired
+from cardigan.data.sides import TwoSided, Unpaired
 from cardigan.data.spec import DataSpec, Side
 from cardigan.errors import DataError, RunError
 from cardigan.evaluation import METRICS, Evaluation, Result, psnr, ssim
@@ -116,14 +116,14 @@ def refuse_other_metrics(model: Model, names: Sequence[str] | None) -> None:
             raise RunError(f"a model of the recipe {model.config.recipe} has no {name}: choose from {known}")
 
 
-def two_sided(model: Model, splits: Splits) -> tuple[Pairs | Unpaired, Pairs | Unpaired]:
+def two_sided(model: Model, splits: Splits) -> tuple[TwoSided, TwoSided]:
     """Both splits, whose sides are what the model's are.
 
     Raises:
         DataError: they are not.
     """
     train, test = splits.train, splits.test
-    if not isinstance(train, Pairs | Unpaired) or not isinstance(test, Pairs | Unpaired):
+    if not isinstance(train, TwoSided) or not isinstance(test, TwoSided):
         raise DataError(f"{test.name} has one kind of image, and the model translates between two: see data.pairing")
     kinds = [[(side.channels, side.palette) for side in spec.sides] for spec in (model.spec, test.spec)]
     if kinds[0] != kinds[1]:
@@ -139,8 +139,8 @@ class Context:
     """What all directions share."""
 
     model: Model
-    train: Pairs | Unpaired
-    test: Pairs | Unpaired
+    train: TwoSided
+    test: TwoSided
     seed: int
     count: int
     features: str
@@ -156,7 +156,7 @@ class Context:
         return self.model.translating().two
 
     @property
-    def measured(self) -> Pairs | Unpaired:
+    def measured(self) -> TwoSided:
         """The test images: pairs, where they are known."""
         return self.test if self.test.truth is None else self.test.truth
 
@@ -172,7 +172,7 @@ class Context:
         train, test = self.labelled(self.train), self.labelled(self.test)
         return train_segmenter(train, test, SEGMENTER_SEED, cache_folder(), self.model.device)
 
-    def labelled(self, split: Pairs | Unpaired) -> LabelledPhotos:
+    def labelled(self, split: TwoSided) -> LabelledPhotos:
         assert split.truth is not None
         place = 0 if self.sides[0].palette else 1
         maps, photos = split.truth.sides[place], split.truth.sides[1 - place]

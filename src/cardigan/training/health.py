@@ -48,7 +48,7 @@ REMEDIES: dict[Trouble, dict[str, set[str]]] = {
     },
     "overfit discriminator": {"stop earlier": set(), "raise r1": set(), "train on more images": set()},
     "nothing learnt": {"lower the learning rate": set(), "train longer": set()},
-    "inverted colours": {"raise game.identity": {"unit"}, "begin anew with another seed": set()},
+    "inverted colours": {"raise game.identity": {"unit", "adaptation"}, "begin anew with another seed": set()},
 }
 """What to do, each with the recipes, games or objectives that know no such thing or that it would be no change from."""
 
