@@ -207,6 +207,12 @@ class TestUnpaired:
         assert torch.equal(every(paired.test.truth), every(open_data(tmp_path / "x", PAIRED).test))
         assert open_data(two_folders(tmp_path / "y", 9, 8), UNPAIRED).test.truth is None
 
+    def test_no_test_image_has_its_partner_among_the_training_images(self, tmp_path: Path) -> None:
+        splits = open_data(two_folders(tmp_path / "x", 40, 40), UNPAIRED)
+        for split in (splits.train, splits.test):
+            a, b = ({Path(n).stem for n in side.names(torch.arange(len(side)))} for side in split.sides)
+            assert a == b
+
 
 class TestJitter:
     SPEC = DataSpec(

@@ -10,7 +10,7 @@ from cardigan.data import Batch
 from cardigan.data.spec import DataSpec
 from cardigan.errors import TrainingError
 from cardigan.games import VAE, Encoding
-from cardigan.training.health import REMEDIES, Health, advice, diversity, gain, overfit
+from cardigan.training.health import REMEDIES, Health, advice, diversity, gain, luminance_correlation, overfit
 from cardigan.training.progress import Silence
 from cardigan.training.recipe import HealthConfig
 from cardigan.training.session import Session
@@ -238,7 +238,44 @@ def test_nobody_is_advised_what_they_do() -> None:
 
 def test_a_training_knows_its_recipe_and_objective(tmp_path: Path) -> None:
     trainer = small_trainer(tmp_path, "gan")
-    assert trainer.health.own == ("small-gan", "relativistic")
+    assert trainer.health.own == ("small-gan", "relativistic", "gan")
     play(trainer, 1).save()
     trainer.restore()
-    assert trainer.health.own == ("small-gan", "relativistic")
+    assert trainer.health.own == ("small-gan", "relativistic", "gan")
+
+
+def test_luminance_correlation() -> None:
+    stream = torch.Generator().manual_seed(0)
+    images = torch.rand(5, 3, 6, 7, generator=stream) * 2 - 1
+    assert luminance_correlation(images, images) == pytest.approx(1.0)
+    assert luminance_correlation(images, 0.3 - 0.2 * images) == pytest.approx(-1.0)
+    assert luminance_correlation(images, torch.zeros_like(images)) == 0.0
+    half = torch.cat([images[:2], -images[2:4]])
+    assert luminance_correlation(images[:4], half) == pytest.approx(0.0, abs=1e-6)
+    swapped = images[:, [1, 0, 2]]  # another hue is no inversion
+    assert luminance_correlation(images, swapped) > 0
+
+
+def test_inverted_colours_are_told_and_do_not_stop() -> None:
+    health = Health(HealthConfig(patience=2), own=("mine", "least-squares", "cyclegan"))
+    assert health.examine({"luminance correlation": -0.9}) == []
+    assert health.examine({"luminance correlation": -0.9}) == ["inverted colours"]
+    assert health.fatal(["inverted colours"]) == []
+    assert "raise game.identity, or begin anew" in health.verdict()
+    assert "game.identity" not in advice("inverted colours", ("mine", "non-saturating", "unit"))
+    health.examine({"luminance correlation": -0.1})
+    assert health.verdict() == "healthy"
+
+
+@pytest.mark.parametrize("kind", ["cyclegan", "unit", "pix2pix"])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_translator_that_inverts_is_found_out(kind: str, sign: float, tmp_path: Path) -> None:
+    """Where pairs say what to make of an image, it may well be a negative."""
+    trainer = small_trainer(tmp_path, kind, images=64, log={"ticks": 4, "previews": 4, "evaluations": 0})
+    trainer.game.translate = lambda images, to, seeds=None: sign * images  # type: ignore[method-assign]
+    session = Session(trainer, Silence())
+    session.run()
+    assert ("inverted colours" in trainer.health.verdict()) == (sign < 0 and kind != "pix2pix")
+    logged = [entry["scalars"].get("luminance correlation") for entry in trainer.folder.read_progress()]
+    found = [value for value in logged if value is not None]
+    assert found == ([] if kind == "pix2pix" else [pytest.approx(sign)] * 4)

@@ -14,7 +14,8 @@ from cardigan.apps.loglik import METRIC as LOGLIK
 from cardigan.apps.loglik import log_likelihood
 from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.scores import SCORES, reconstruction_results, refuse_missing
-from cardigan.data import DataOptions, Splits
+from cardigan.apps.translation_scores import TRANSLATION_SCORES, translation_results, two_sided
+from cardigan.data import DataOptions, DataSpec, Splits
 from cardigan.errors import DataError, RecipeError
 from cardigan.evaluation import METRICS, Evaluation, Result
 from cardigan.evaluation import evaluate as judge
@@ -27,6 +28,7 @@ HALVED = DataOptions(held_out=0.5)
 OTHER_SPLIT = (
     "not the images, or not the split of them, that the run was trained on: it may know its test images by heart"
 )
+KNOWN = tuple(dict.fromkeys((*METRICS, *SCORES, *TRANSLATION_SCORES, LOGLIK)))
 RESIZING = "Lanczos, antialiased, by Pillow, on the stored levels"
 
 
@@ -52,10 +54,11 @@ def evaluate(
         judged: a run folder, a model folder, or images in any form that can be trained on.
         data: the real images; a run's own data by default. Their test split is the reference, the training split
             gives labels for features and is searched for copies.
-        metrics: names from `cardigan.evaluation.METRICS` and, for a model that encodes, `cardigan.apps.scores.SCORES`;
-            by default all that suit; "loglik" (`cardigan.apps.loglik`), which takes 5 million passes through the
-            decoder and back, only where it is named. One string of names with commas between them does, too.
-        samples: how many; of "loglik" how many test images.
+        metrics: names from `cardigan.evaluation.METRICS` and, for a model that encodes, `cardigan.apps.scores.SCORES`,
+            for one that translates `cardigan.apps.translation_scores.TRANSLATION_SCORES`; by default all that suit;
+            "loglik" (`cardigan.apps.loglik`), which takes 5 million passes through the decoder and back, only where it
+            is named. One string of names with commas between them does, too.
+        samples: how many; of "loglik" and of translations how many test images.
         steps, chains: of the annealing that "loglik" is measured by.
         settings: how to read the images: "data.size=64".
 
@@ -73,8 +76,8 @@ def evaluate(
         options = reading_options(settings, record.recipe.data)
         model, real = load(path, device), data or record.data
     elif (path / "config.json").is_file():
-        options, model = reading_options(settings), load(path, device)
-        real = data or model.config.data
+        model = load(path, device)
+        options, real = reading_options(settings, options_of(model.spec)), data or model.config.data
     elif data is None:
         missing = f"{judged} does not exist" if not path.exists() else f"{judged} is not a run"
         raise DataError(f"{missing}: give a run folder, or pictures and the real ones with --data DATA")
@@ -86,11 +89,26 @@ def evaluate(
         found = compare_pictures(made, reals, device=str(choose_device(device)), **how)
         return with_reading(found, options, {str(judged): made, str(data): reals})
     splits = read(real, options)
+    if model.can_translate:
+        two_sided(model, splits)
     refuse_other_shape("the model's samples", model.spec.shape, str(real), splits.train.spec.shape)
     found = evaluate_model(model, splits, **how, **effort)
     if data is None and splits.train.digest != model.config.digest:
         found = replace(found, notes=(*found.notes, OTHER_SPLIT))
     return with_reading(found, options, {str(real): splits})
+
+
+def options_of(spec: DataSpec) -> DataOptions:
+    """How data for a model of this spec is read, as far as the spec tells."""
+    if not spec.sides:
+        return DataOptions()
+    a, b = spec.sides
+    return DataOptions(
+        pairing="paired" if spec.paired else "unpaired",
+        sides=(a.name, b.name),
+        label_maps=tuple(side.name for side in spec.sides if side.palette),
+        coding=a.coding,
+    )
 
 
 def compare_pictures(made: Splits, real: Splits, *, seed: int = 0, **how: Any) -> Evaluation:
@@ -110,7 +128,7 @@ def evaluate_model(
     steps: int | None = None,
     chains: int | None = None,
 ) -> Evaluation:
-    """All that can be measured of a model: reconstruction on test images, and samples against them.
+    """All that can be measured of a model: reconstruction or translation of test images, and samples against them.
 
     Its log-likelihood, too, where it is asked for by name. Where nothing is, and reconstructions can be measured but
     samples not compared, a note says why.
@@ -119,6 +137,10 @@ def evaluate_model(
         RunError: a metric asked for that this kind of model has not.
         CardiganError: as `cardigan.evaluation.evaluate`.
     """
+    if model.can_translate:
+        return translation_results(model, splits, seed, metrics, samples=samples, features=features)
+    if any(name in TRANSLATION_SCORES and name not in SCORES for name in metrics or ()):
+        model.translating()
     own, of_samples = divided(metrics, model)
     refuse_missing(model, own if metrics else [])
     results: list[Result] = []
@@ -176,14 +198,14 @@ def listed(metrics: str | Sequence[str] | None) -> list[str] | None:
         return None
     names = [name.strip() for name in (metrics.split(",") if isinstance(metrics, str) else metrics)]
     if not any(names):
-        raise RecipeError(f"no metric is named: choose from {', '.join((*METRICS, *SCORES, LOGLIK))}")
+        raise RecipeError(f"no metric is named: choose from {', '.join(KNOWN)}")
     return [name for name in names if name]
 
 
 def refuse_unknown(metrics: Sequence[str] | None) -> None:
     for name in metrics or ():
-        if name not in (known := (*METRICS, *SCORES, LOGLIK)):
-            raise RecipeError(f"unknown metric {name!r}: choose from {', '.join(known)}")
+        if name not in KNOWN:
+            raise RecipeError(f"unknown metric {name!r}: choose from {', '.join(KNOWN)}")
 
 
 def refuse_idle(metrics: Sequence[str] | None, **given: int | None) -> None:

@@ -40,11 +40,13 @@ def write_report(
     evaluation: Evaluation | None,
     samples: Image.Image,
     nearest: Image.Image | None = None,
+    caption: str = "the trained model",
 ) -> None:
     """Write report.html: verdict, samples, metrics, curves, the history of the samples, and the recipe.
 
     Args:
         nearest: samples above the training images nearest to them.
+        caption: of the samples.
     """
     record = folder.read_record()
     recipe = record.recipe
@@ -55,7 +57,7 @@ def write_report(
         f'<p class="about">{size} {record.spec.kind}, batch {recipe.batch}, {recipe.images:,} images of training, '
         f"seed {recipe.seed}, Cardigan {html.escape(record.cardigan)}</p>",
         f'<p class="verdict {"healthy" * (verdict == "healthy")}">Training: {html.escape(verdict)}</p>',
-        section("Samples", [figure(samples, "the trained model")]),
+        section("Samples", [figure(samples, caption)]),
         metrics_table(evaluation) if evaluation else "",
         section("Nearest training images", neighbours(nearest)),
         section("Curves", curves(folder.read_progress())),

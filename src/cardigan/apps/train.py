@@ -174,7 +174,7 @@ def finish(folder: RunFolder, splits: Splits, trainer: Trainer, verdict: str, ev
         evaluation = Evaluation((), (f"not measured: {error}",))
     if evaluation:
         write_atomically(folder.evaluation_file, lambda path: path.write_text(evaluation.to_json()))
-    write_report(folder, verdict, evaluation, picture, nearest_panel(model, splits.train))
+    write_report(folder, verdict, evaluation, picture, nearest_panel(model, splits.train), caption(model))
     return Run(folder.path, model, evaluation, verdict)
 
 
@@ -205,6 +205,13 @@ def final_picture(model: Model, splits: Splits) -> Image.Image:
     shown = min(32, count)
     images = splits.test.images(torch.arange(shown) * count // shown)
     return draw(side_by_side(images, model.reconstruct(images)), model.spec, columns=8)
+
+
+def caption(model: Model) -> str:
+    """What the final picture shows."""
+    if isinstance(model.game, Translating):
+        return f"from left to right, over and over: {', '.join(model.game.columns)}"
+    return "the trained model"
 
 
 @torch.no_grad()

@@ -25,7 +25,10 @@ def run(
         ),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option("-n", min=10, metavar="N", help="How many samples to judge; of loglik, test images.")
+        int | None,
+        typer.Option(
+            "-n", min=10, metavar="N", help="How many samples to judge; of loglik and of translations, test images."
+        ),
     ] = None,
     features: Annotated[
         str,

@@ -134,10 +134,15 @@ def coded(side: Side, images: Tensor) -> Tensor:
     """What networks see of stored images (n, side.channels, height, width) in [-1, 1]: (n, side.inputs, height, width)."""
     if not side.palette:
         return images
-    classes = images[:, 0].add(1.0).mul(127.5).round().long()
+    classes = stored_classes(images)
     if side.coding == "colours":
         return colours(side, classes)
     return functional.one_hot(classes, len(side.palette)).movedim(-1, 1).to(images.dtype) * 2 - 1
+
+
+def stored_classes(images: Tensor) -> Tensor:
+    """The classes, int64 (n, height, width), of label maps as they are stored, (n, 1, height, width) in [-1, 1]."""
+    return images[:, 0].add(1.0).mul(127.5).round().long()
 
 
 def classes_of(side: Side, images: Tensor) -> Tensor:

@@ -263,10 +263,11 @@ def of_split(name: str, split: Split, a: Part, b: Part, spec: DataSpec) -> Pairs
     first = a.dataset(name, split, rows)
     if spec.paired:
         return Pairs(first, b.dataset(name, split, partners(a, b)[rows]), spec)
-    truth = None
+    truth, second = None, b.dataset(name, split, b.pack.rows(split))
     with suppress(DataError):  # most often there are no pairs
-        truth = Pairs(first, b.dataset(name, split, partners(a, b)[rows]), spec.model_copy(update={"paired": True}))
-    return Unpaired(first, b.dataset(name, split, b.pack.rows(split)), spec, truth)
+        second = b.dataset(name, split, partners(a, b)[rows])  # so that no image's partner is in the other split
+        truth = Pairs(first, second, spec.model_copy(update={"paired": True}))
+    return Unpaired(first, second, spec, truth)
 
 
 def common_spec(a: Part, b: Part, options: DataOptions) -> DataSpec:

@@ -2,6 +2,7 @@
 
 from cardigan.evaluation.choose import choose_features, domain_classifier, load_features
 from cardigan.evaluation.classifier import ChannelFeatures, ClassifierFeatures, RandomFeatures, train_classifier
+from cardigan.evaluation.colours import lab
 from cardigan.evaluation.diversity import ms_ssim, psnr, ssim
 from cardigan.evaluation.evaluate import evaluate
 from cardigan.evaluation.features import Features, IdentityFeatures
@@ -14,6 +15,7 @@ from cardigan.evaluation.metrics import METRICS
 from cardigan.evaluation.modes import point_modes, reverse_kl, stacked_labels
 from cardigan.evaluation.protocol import Evaluation, Result
 from cardigan.evaluation.score import FrechetScore
+from cardigan.evaluation.segmentation import Confusion, LabelledPhotos, Segmenter, train_segmenter
 from cardigan.evaluation.sliced import sliced_patches, sliced_wasserstein
 from cardigan.evaluation.sources import FromDataset, ImageSource
 
@@ -21,14 +23,17 @@ __all__ = [
     "METRICS",
     "ChannelFeatures",
     "ClassifierFeatures",
+    "Confusion",
     "Evaluation",
     "Features",
     "FrechetScore",
     "FromDataset",
     "IdentityFeatures",
     "ImageSource",
+    "LabelledPhotos",
     "RandomFeatures",
     "Result",
+    "Segmenter",
     "authentic",
     "choose_features",
     "copying",
@@ -39,6 +44,7 @@ __all__ = [
     "hole_psnr",
     "hole_ssim",
     "kernel_distance",
+    "lab",
     "load_features",
     "manifold",
     "ms_ssim",
@@ -51,4 +57,5 @@ __all__ = [
     "ssim",
     "stacked_labels",
     "train_classifier",
+    "train_segmenter",
 ]

@@ -1,22 +1,16 @@
 """Features of the images' own domain: a small classifier of the training labels, or the same network untrained."""
 
-import hashlib
-import json
-import os
-import tempfile
-from dataclasses import asdict, dataclass
-from math import cos, pi
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError
 from cardigan.evaluation.features import NetworkFeatures, chunk_size, in_chunks, weights_digest
+from cardigan.evaluation.keeping import Record, keep, kept, place, rate
 from cardigan.evaluation.sources import Dataset
 
 VERSION = 1
@@ -118,18 +112,6 @@ class ChannelFeatures:
         return self.each(images.flatten(0, 1).unsqueeze(1)).reshape(len(images), -1)
 
 
-@dataclass(frozen=True)
-class Record:
-    """What lies beside a cached classifier."""
-
-    version: int
-    train: str
-    test: str
-    seed: int
-    accuracy: float
-    weights: str
-
-
 def train_classifier(
     train: Dataset,
     test: Dataset,
@@ -148,7 +130,7 @@ def train_classifier(
     classes = len(train.spec.classes) or _highest_label(train) + 1
     if classes < 2 or train.labels(torch.tensor([0])) is None:
         raise DataError(f"{train.name} has no classes: use --features random")
-    folder = None if cache_folder is None else cache_folder / "features" / _key(train, seed)
+    folder = None if cache_folder is None else place(cache_folder, VERSION, train.digest, seed, train.spec.shape)
     found = _cached(folder, train, classes, test, device) if folder else None
     if found:
         return found
@@ -157,7 +139,7 @@ def train_classifier(
     accuracy = _accuracy(network, test)
     if folder:
         record = Record(VERSION, train.digest, test.digest, seed, accuracy, weights_digest(network.state_dict()))
-        _store(folder, network, record)
+        keep(folder, "classifier", network, record)
     return ClassifierFeatures(network, accuracy).to(device)
 
 
@@ -186,10 +168,8 @@ def _fit(network: SmallNetwork, train: Dataset, seed: int) -> None:
         chosen, order = order[:batch], order[batch:]
         labels = train.labels(chosen)
         assert labels is not None
-        progress = step / steps
-        rate = progress / 0.2 if progress < 0.2 else (1 + cos(pi * (progress - 0.2) / 0.8)) / 2
         for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * max(rate, 1e-3)
+            group["lr"] = LEARNING_RATE * rate(step / steps)
         loss = F.cross_entropy(network(train.images(chosen).to(device)), labels.to(device), label_smoothing=0.05)
         loss.backward()
         optimiser.step()
@@ -205,34 +185,13 @@ def _accuracy(network: SmallNetwork, test: Dataset) -> float:
     return right / len(test)
 
 
-def _key(train: Dataset, seed: int) -> str:
-    text = json.dumps([VERSION, train.digest, seed, train.spec.shape])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _store(folder: Path, network: SmallNetwork, record: Record) -> None:
-    """Write both files under passing names and move them: whoever reads finds old or new, and checks the hash."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as passing:
-        weights, text = Path(passing, "classifier.safetensors"), Path(passing, "classifier.json")
-        save_file(network.state_dict(), weights)
-        text.write_text(json.dumps(asdict(record), indent=2))
-        os.replace(weights, folder / weights.name)
-        os.replace(text, folder / text.name)
-
-
 def _cached(
     folder: Path, train: Dataset, classes: int, test: Dataset, device: str | torch.device
 ) -> ClassifierFeatures | None:
     """The stored classifier, or None where there is none or it is not whole; another test split is scored anew."""
-    try:
-        record = Record(**json.loads((folder / "classifier.json").read_text()))
-        state = load_file(folder / "classifier.safetensors")
-        network = build(train.spec, classes, record.seed)
-        network.load_state_dict(state)
-    except Exception:  # whatever is wrong with a cache, the remedy is to make it again
-        return None
-    if (record.version, record.train, record.weights) != (VERSION, train.digest, weights_digest(state)):
+    network = build(train.spec, classes, 0)
+    record = kept(folder, "classifier", network, VERSION, train.digest)
+    if record is None:
         return None
     network.eval().to(device)
     accuracy = record.accuracy if record.test == test.digest else _accuracy(network, test)

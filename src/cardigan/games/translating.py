@@ -50,6 +50,18 @@ class Translating(Game):
         """
         raise TypeError(f"{type(self).__name__} defines no translation")
 
+    @property
+    def may_invert(self) -> bool:
+        """Whether photographs become photographs and what becomes of them is judged by the way back alone."""
+        return 0 in self.reached and not any(side.palette for side in self.two)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the columns of a preview show."""
+        a, b = (side.name for side in self.two)
+        back = (f"{b} to {a}",) if 0 in self.reached else ()
+        return (a, f"{a} to {b}", b, *back)
+
     def preview(self, images: Tensor, latents: Tensor) -> Tensor:
         """Test images and what becomes of them, in RGB: the first side, its translation and the second side.
 

@@ -15,11 +15,14 @@ COLLAPSED = 0.25
 VANISHED = 1e-7
 OVERFIT = 0.6
 TOLD_APART = 0.5
+INVERTED = -0.4
 WORTH_A_CODE = 0.01
 
-Trouble = Literal["dead generator", "collapsed diversity", "overfit discriminator", "nothing learnt"]
+Trouble = Literal[
+    "dead generator", "collapsed diversity", "overfit discriminator", "nothing learnt", "inverted colours"
+]
 
-SIGNS = {"gradient generator", "diversity", "overfit", "gain"}
+SIGNS = {"gradient generator", "diversity", "overfit", "gain", "luminance correlation"}
 """Readings that a trouble shows in."""
 
 DIAGNOSES: dict[Trouble, str] = {
@@ -28,6 +31,9 @@ DIAGNOSES: dict[Trouble, str] = {
     "overfit discriminator": ("the discriminator knows its training images by heart and scores unseen ones like fakes"),
     "nothing learnt": (
         "on held-out images the model does no better than one that ignores its input and always gives the mean image"
+    ),
+    "inverted colours": (
+        "translations are dark where their images are light and light where they are dark, which a cycle cannot tell"
     ),
 }
 
@@ -42,15 +48,16 @@ REMEDIES: dict[Trouble, dict[str, set[str]]] = {
     },
     "overfit discriminator": {"stop earlier": set(), "raise r1": set(), "train on more images": set()},
     "nothing learnt": {"lower the learning rate": set(), "train longer": set()},
+    "inverted colours": {"raise game.identity": {"unit", "adaptation"}, "begin anew with another seed": set()},
 }
-"""What to do, each with the recipes or objectives that it would be no change from."""
+"""What to do, each with the recipes, games or objectives that know no such thing or that it would be no change from."""
 
 
 def advice(trouble: Trouble, own: Collection[str] = ()) -> str:
     """What a trouble is and what to do about it.
 
     Args:
-        own: the recipe and the objective in use, which nobody need be told to use.
+        own: the recipe, the objective and the game in use, which nobody need be told to use.
     """
     *first, last = [remedy for remedy, same in REMEDIES[trouble].items() if not same & set(own)]
     return f"{DIAGNOSES[trouble]}: {', '.join(first)}{', or ' * bool(first)}{last}"
@@ -62,7 +69,7 @@ class Health:
 
     Attributes:
         examinations: how many there have been.
-        own: the recipe and the objective in use.
+        own: the recipe, the objective and the game in use.
     """
 
     config: HealthConfig
@@ -76,7 +83,8 @@ class Health:
 
         Args:
             readings: "gradient generator" (norm), "diversity" (of samples over that of real images),
-                "overfit" (see `overfit`), "gain" (see `gain`), "progress"; those that a game does not have are left out.
+                "overfit" (see `overfit`), "gain" (see `gain`), "luminance correlation" (of images and their translations),
+                "progress"; those that a game does not have are left out.
         """
         if not SIGNS & readings.keys():
             return []
@@ -90,6 +98,7 @@ class Health:
             "collapsed diversity": (late or self.has_been_diverse) and variety < COLLAPSED,
             "overfit discriminator": readings.get("overfit", 0.0) > OVERFIT,
             "nothing learnt": late and not readings.get("gain", 1.0) > WORTH_A_CODE,
+            "inverted colours": readings.get("luminance correlation", 0.0) < INVERTED,
         }
         self.streaks = {trouble: self.streaks.get(trouble, 0) + 1 for trouble, seen in signs.items() if seen}
         return [trouble for trouble, streak in self.streaks.items() if streak == self.config.patience]
@@ -100,7 +109,7 @@ class Health:
 
     def fatal(self, troubles: list[Trouble]) -> list[Trouble]:
         """Those that training on cannot mend: no gradient, or a diversity that was there and is lost."""
-        mendable = {"overfit discriminator", "nothing learnt"} | (
+        mendable = {"overfit discriminator", "nothing learnt", "inverted colours"} | (
             {"collapsed diversity"} if not self.has_been_diverse else set()
         )
         return [trouble for trouble in troubles if trouble not in mendable] if self.config.stop else []
@@ -152,3 +161,21 @@ def overfit(train: float, held_out: float, fake: float, unit: float = 1.0) -> fl
 def gain(loss: float, constant: float) -> float:
     """By what share a held-out loss is below that of a model that ignores its input; at most 0 where it is not."""
     return (constant - loss) / max(abs(constant), 1e-12)
+
+
+def luminance_correlation(images: Tensor, translations: Tensor) -> float:
+    """How the luminance of each image's pixels goes with that of its translation's, -1..1; mean over the images.
+
+    Both are RGB (n, 3, height, width), alpha after it is passed over. An image of one luminance correlates with nothing.
+    """
+    first, second = (
+        luminance(pictures).sub(luminance(pictures).mean(1, keepdim=True)) for pictures in (images, translations)
+    )
+    sizes = first.norm(dim=1) * second.norm(dim=1)
+    return ((first * second).sum(1) / sizes.clamp(min=1e-6)).mean().item()
+
+
+def luminance(images: Tensor) -> Tensor:
+    """Rec. 709's, of gamma-encoded pixels: (n, pixels)."""
+    red, green, blue = images[:, :3].detach().float().flatten(2).unbind(1)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

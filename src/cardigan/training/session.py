@@ -13,8 +13,8 @@ from functools import cached_property
 from torch import Tensor
 
 from cardigan.errors import TrainingError
-from cardigan.games import Encoding, Game, Generative
-from cardigan.training.health import diversity, gain, overfit
+from cardigan.games import Encoding, Game, Generative, Translating
+from cardigan.training.health import diversity, gain, luminance_correlation, overfit
 from cardigan.training.journal import Journal
 from cardigan.training.pictures import draw, save_picture
 from cardigan.training.progress import Listener, Tick
@@ -23,6 +23,7 @@ from cardigan.training.trainer import Trainer
 PREVIEWED = 64
 KNOWN = 1_000  # training images that a mean image is taken of
 SHOWN_EVERY = 5.0  # seconds
+SEEN = ("diversity", "luminance correlation")  # readings of the pictures
 
 Score = Callable[[], float]
 """How far the trainer's networks, as they stand, are from the training images; lower is better."""
@@ -173,8 +174,8 @@ class Session:
         save_picture(picture, trainer.folder.samples / f"{trainer.images:010d}.png")
         self.journal.picture("samples", picture, trainer.images)
         readings = self.readings(examples)
-        if "diversity" in readings:
-            self.journal.write(trainer.rounds, trainer.images, {"diversity": readings["diversity"]})
+        if seen := {name: readings[name] for name in SEEN if name in readings}:
+            self.journal.write(trainer.rounds, trainer.images, seen)
         self.look_after(readings)
 
     def examine_unseen(self) -> None:
@@ -192,6 +193,10 @@ class Session:
         if samples_only(trainer.game):
             real = trainer.batch_of(trainer.splits.train, min(PREVIEWED, len(trainer.splits.train))).images
             readings["diversity"] = diversity(examples[:PREVIEWED], real)
+        if isinstance(trainer.game, Translating) and trainer.game.may_invert:
+            rows = examples.unflatten(0, (-1, len(trainer.game.columns)))
+            ways = [luminance_correlation(rows[:, place], rows[:, place + 1]) for place in (0, 2)]
+            readings["luminance correlation"] = min(ways)
         return readings
 
     def look_after(self, readings: dict[str, float]) -> None:

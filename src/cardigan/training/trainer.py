@@ -88,7 +88,9 @@ class Trainer:
 
     def examiner(self, state: dict[str, Any]) -> Health:
         """The training's health, as a checkpoint knew it."""
-        return Health(self.recipe.health, **state, own=(self.recipe.recipe, getattr(self.recipe.game, "objective", "")))
+        game = self.recipe.game
+        own = self.recipe.recipe, getattr(game, "objective", ""), game.name
+        return Health(self.recipe.health, **state, own=own)
 
     # ---- progress -------------------------------------------------------------------------------------------------
 
