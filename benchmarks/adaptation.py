@@ -6,18 +6,17 @@ selected by it, and its labels are used for nothing else.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
 from PIL import Image
 
+from cardigan.apps.adaptation_scores import accuracies
 from cardigan.data import Dataset, open_data
 from cardigan.data.cache import cache_folder
-from cardigan.data.sides import Unpaired
-from cardigan.games import Adaptation
 from cardigan.training.pictures import to_picture
-from cardigan.training.trainer import Trainer
-from common import Job, Results, Row, by_label, calibrated, experiment, options, play, spread, table
+from common import Job, Results, Row, by_label, calibrated, experiment, model_of, options, play, spread, table
 
 SIDE = 32
 SMALL = ("game.translator.width=16", "game.discriminator.width=16", "data.channels=1")
@@ -31,11 +30,11 @@ SYSTEMS: dict[str, tuple[str, ...]] = {
 def digits_folder() -> Path:
     """scikit-learn's digits as pictures in folders train/CLASS and test/CLASS."""
     folder = cache_folder() / "digits-as-pictures"
-    if not (folder / "done").is_file():
-        splits = open_data("digits")
+    if not folder.is_dir():
+        draft, splits = folder.with_name(f".digits.{os.getpid()}"), open_data("digits")
         for split in (splits.train, splits.test):
-            save_pictures(split, folder / split.split)
-        (folder / "done").touch()
+            save_pictures(split, draft / split.split)
+        draft.rename(folder)
     return folder
 
 
@@ -49,31 +48,17 @@ def save_pictures(dataset: Dataset, folder: Path) -> None:
         to_picture(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(place / f"{i:04d}.png")
 
 
-def accuracy(trainer: Trainer, side: int) -> float:
-    """Of the classifier on a side's test images."""
-    game, test = trainer.game, trainer.splits.test
-    assert isinstance(game, Adaptation)
-    assert isinstance(test, Unpaired)
-    dataset = test.sides[side]
-    game.eval()
-    right = 0
-    with torch.no_grad():
-        for indices in torch.arange(len(dataset)).split(256):
-            labels = dataset.labels(indices)
-            assert labels is not None
-            right += int((game.classify(dataset.images(indices), side).argmax(1) == labels).sum())  # type: ignore[arg-type]
-    game.train()
-    return right / len(dataset)
-
-
 def measure(job: Job, results: Path) -> Row:
-    trainer = calibrated(job, job.splits())
+    splits = job.splits()
+    trainer = calibrated(job, splits)
     seconds = play(trainer, 1, lambda _: None)
+    with model_of(trainer) as model:
+        source, target = accuracies(model, splits.test)
     return {
         "images": trainer.images,
         "cpu_seconds": round(seconds, 1),
-        "source": accuracy(trainer, 0),
-        "target": accuracy(trainer, 1),
+        "source": source.value,
+        "target": target.value,
     }
 
 

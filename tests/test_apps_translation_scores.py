@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cardigan.apps.adaptation_scores import accuracies
 from cardigan.apps.evaluate import evaluate, evaluate_model, options_of
 from cardigan.apps.model import Model, load
 from cardigan.apps.translation_scores import BY_NAME, TRANSLATION_SCORES, Context, Direction, translation_results
@@ -22,6 +23,9 @@ from cardigan.data.spec import Side
 from cardigan.errors import DataError, RunError
 from cardigan.evaluation import Evaluation, psnr, segmentation, ssim
 from cardigan.evaluation.intervals import mean_interval
+from cardigan.training.recipe import build_recipe
+from cardigan.training.run import RunFolder, RunRecord
+from cardigan.training.trainer import Trainer
 from cli_runs import refused, succeeds, write_pictures
 from small import play, small_sides, small_splits, small_trainer
 
@@ -330,7 +334,7 @@ class TestNames:
         splits = small_sides()
         model = model_of(tmp_path, "pix2pix", splits)
         for name in ("elbo", "mse", "loglik"):
-            with pytest.raises(RunError, match=f"has no {name}: choose from psnr, ssim, l1, colours, segmentation, fd"):
+            with pytest.raises(RunError, match=f"has no {name}: choose from psnr, ssim, l1, colours, segmentation, accuracy, fd"):
                 evaluate_model(model, splits, metrics=[name])
 
     def test_the_data_of_a_model_folder_is_read_as_it_was(self) -> None:
@@ -401,4 +405,41 @@ class TestCommands:
 
 
 def test_names_are_few_and_known() -> None:
-    assert TRANSLATION_SCORES == ("psnr", "ssim", "l1", "colours", "segmentation")
+    assert TRANSLATION_SCORES == ("psnr", "ssim", "l1", "colours", "segmentation", "accuracy")
+
+
+class TestAccuracy:
+    """Of a classifier of the recipe adaptation, on both sides."""
+
+    def model(self, tmp_path: Path) -> tuple[Model, Splits]:
+        splits = small_sides(False, (1, 1), 32, labelled=True)
+        narrow = {"width": 4}
+        game = {"name": "adaptation", "translator": narrow, "discriminator": narrow}
+        table = {"recipe": "small", "batch": 8, "images": 80, "game": game}
+        optimisers = {"translator": {"name": "adam"}, "discriminator": {"name": "adam"}}
+        record = RunRecord(
+            data="blobs", digest="", spec=splits.train.spec, recipe=build_recipe({**table, "optimiser": optimisers})
+        )
+        trainer = Trainer(record, splits, RunFolder(tmp_path), "cpu")
+        return Model(trainer.model_config(), trainer.game.eval(), "cpu"), splits
+
+    def test_it_counts_what_is_told_rightly_on_each_side(self, tmp_path: Path) -> None:
+        model, splits = self.model(tmp_path)
+        found = accuracies(model, splits.test)
+        assert [result.metric for result in found] == ["accuracy on a", "accuracy on b"]
+        for side, result in enumerate(found):
+            every = torch.arange(len(splits.test.sides[side]))
+            logits = model.game.classify(splits.test.sides[side].images(every), side)
+            expected = (logits.argmax(1) == splits.test.sides[side].labels(every)).double().mean().item()
+            assert result.value == pytest.approx(expected)
+            assert result.low <= result.value <= result.high
+
+    def test_it_is_one_of_the_scores_of_such_a_model(self, tmp_path: Path) -> None:
+        model, splits = self.model(tmp_path)
+        assert len(translation_results(model, splits, names=["accuracy"]).results) == 2
+
+    def test_other_models_have_none(self, tmp_path: Path) -> None:
+        trainer = small_trainer(tmp_path, "cyclegan")
+        model = Model(trainer.model_config(), trainer.game.eval(), "cpu")
+        with pytest.raises(DataError, match="adaptation"):
+            translation_results(model, trainer.splits, names=["accuracy"])

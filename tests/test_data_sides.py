@@ -114,6 +114,17 @@ class TestPairs:
         splits = open_data(tmp_path / "grey", DataOptions(pairing="paired", other=str(tmp_path / "colour")))
         assert [(side.name, side.channels) for side in splits.train.spec.sides] == [("grey", 1), ("colour", 3)]
 
+    def test_a_source_that_is_a_side_keeps_its_classes(self, tmp_path: Path) -> None:
+        for i in range(12):
+            for source in ("one", "two"):
+                save(picture(i, channels=1 if source == "one" else 3), tmp_path / source / "ab"[i % 2] / f"{i}.png")
+        splits = open_data(tmp_path / "one", DataOptions(pairing="unpaired", other=str(tmp_path / "two")))
+        assert splits.train.spec.classes == ("a", "b")
+        for side in splits.train.sides:
+            every_one = torch.arange(len(side))
+            names = side.names(every_one)
+            assert [int(Path(name).stem) % 2 for name in names] == side.labels(every_one).tolist()
+
     def test_sixteen_bits_and_more_channels(self, tmp_path: Path) -> None:
         save(picture(0).astype(np.uint16)[:, :, 0] * 257, tmp_path / "a" / "0.png")
         for i in range(4):

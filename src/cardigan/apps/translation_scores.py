@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import cardigan
+from cardigan.apps.adaptation_scores import accuracies
 from cardigan.apps.model import Model
 from cardigan.apps.scores import Score
 from cardigan.data import Dataset, Splits
@@ -49,7 +50,7 @@ LIKENESS = {
     "ssim": Score("higher", "structural similarity to the true {}, 1 at best"),
     "l1": Score("lower", "mean absolute difference from the true {}, pixels in [-1, 1]"),
 }
-TRANSLATION_SCORES = (*LIKENESS, "colours", "segmentation")
+TRANSLATION_SCORES = (*LIKENESS, "colours", "segmentation", "accuracy")
 """What `--metrics` may name of a model that translates, beside `cardigan.evaluation.METRICS`."""
 
 BY_DEFAULT = (*TRANSLATION_SCORES, "fd")
@@ -83,9 +84,11 @@ def translation_results(
     context = Context(model, train, test, seed, samples or IMAGES, features)
     ways = model.translating().reached
     for name in names or ():
-        if name in TRANSLATION_SCORES and not any(Direction(context, to).suits(name) for to in ways):
+        if name == "accuracy" and not accuracies(model, test):
+            raise DataError(f"accuracy {REASONS[name]}: leave it out here")
+        if name in TRANSLATION_SCORES[:-1] and not any(Direction(context, to).suits(name) for to in ways):
             raise DataError(f"{name} {REASONS[name]}: leave it out here")
-    results: list[Result] = []
+    results = accuracies(model, test) if names is None or "accuracy" in names else []
     notes = list(context.notes(names))
     for to in ways:
         direction = Direction(context, to)  # one after the other: each remembers its translations
@@ -99,6 +102,7 @@ def translation_results(
 REASONS = {
     **dict.fromkeys(LIKENESS, "compares translated photographs with their true partners, and this data has none"),
     "colours": "compares grey or coloured photographs, and the model makes none",
+    "accuracy": "is of a classifier, which models of the recipe adaptation have, and of images with classes",
     "segmentation": "takes a side of label maps whose images have partners, and this data has none",
 }
 
@@ -244,6 +248,8 @@ class Direction:
             return not self.target.palette and self.context.test.truth is not None
         if name == "colours":
             return not self.target.palette and self.target.channels in (1, 3, 4)
+        if name == "accuracy":
+            return False  # it is of the classifier, whichever way is translated
         if self.target.palette:
             return self.context.test.truth is not None
         return self.context.can_segment

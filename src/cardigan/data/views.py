@@ -29,14 +29,16 @@ class View(Config):
     palette: Palette | None = None
 
     def of(self, source: Source, options: DataOptions) -> Source:
-        """The source with only what the view shows, without classes; label maps at the size that is wanted."""
-        kept = [self.shown(e, options) for e in source.examples() if self.folder is None or e.label == self.folder]
+        """The source with only what the view shows; label maps at the size that is wanted. A folder has no classes."""
+        if self.folder is None:
+            return replace(source, examples=lambda: (self.shown(example, options) for example in source.examples()))
+        kept = [self.shown(replace(e, label=None), options) for e in source.examples() if e.label == self.folder]
         return replace(source, count=len(kept), examples=lambda: iter(kept), classes=())
 
     def shown(self, example: Example, options: DataOptions) -> Example:
         if self.half is None and self.palette is None:
-            return replace(example, label=None)
-        return replace(example, label=None, load=lambda: self.pixels(example.load, options))
+            return example
+        return replace(example, load=lambda: self.pixels(example.load, options))
 
     def pixels(self, load: Callable[[], bytes | Pixels], options: DataOptions) -> Pixels:
         """One image as it is to be stored, but for the resizing of photographs.
