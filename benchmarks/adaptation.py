@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from cardigan.apps.adaptation_scores import accuracies
+from cardigan.apps.translating.adaptation import accuracies
 from cardigan.data import Dataset, open_data
 from cardigan.data.cache import cache_folder
 from cardigan.training.pictures import to_picture

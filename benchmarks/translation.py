@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cardigan.apps.translation_scores import translation_results
-
+from cardigan.apps.translating.scores import translation_results
 from common import Job, Results, Row, by_label, calibrated, experiment, model_of, options, play, spread, table
 
 SCORES = ("psnr", "ssim", "colours", "segmentation", "fd")

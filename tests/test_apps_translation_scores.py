@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cardigan.apps.adaptation_scores import accuracies
 from cardigan.apps.evaluate import evaluate, evaluate_model, options_of
 from cardigan.apps.model import Model, load
-from cardigan.apps.translation_scores import BY_NAME, TRANSLATION_SCORES, Context, Direction, translation_results
+from cardigan.apps.translating.adaptation import accuracies
+from cardigan.apps.translating.directions import BY_NAME, Context, Direction
+from cardigan.apps.translating.scores import TRANSLATION_SCORES, translation_results
 from cardigan.data import Dataset, DataSpec, Splits
 from cardigan.data.palette import coded
 from cardigan.data.sides import Pairs, Unpaired
@@ -334,7 +335,7 @@ class TestNames:
         splits = small_sides()
         model = model_of(tmp_path, "pix2pix", splits)
         for name in ("elbo", "mse", "loglik"):
-            with pytest.raises(RunError, match=f"has no {name}: choose from psnr, ssim, l1, colours, segmentation, accuracy, fd"):
+            with pytest.raises(RunError, match=f"has no {name}: choose from psnr, ssim, l1, colours, segmentation"):
                 evaluate_model(model, splits, metrics=[name])
 
     def test_the_data_of_a_model_folder_is_read_as_it_was(self) -> None:

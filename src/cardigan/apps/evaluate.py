@@ -14,7 +14,7 @@ from cardigan.apps.loglik import METRIC as LOGLIK
 from cardigan.apps.loglik import log_likelihood
 from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.scores import SCORES, reconstruction_results, refuse_missing
-from cardigan.apps.translation_scores import TRANSLATION_SCORES, translation_results, two_sided
+from cardigan.apps.translating.scores import TRANSLATION_SCORES, translation_results, two_sided
 from cardigan.data import DataOptions, DataSpec, Splits
 from cardigan.errors import DataError, RecipeError
 from cardigan.evaluation import METRICS, Evaluation, Result
@@ -55,7 +55,7 @@ def evaluate(
         data: the real images; a run's own data by default. Their test split is the reference, the training split
             gives labels for features and is searched for copies.
         metrics: names from `cardigan.evaluation.METRICS` and, for a model that encodes, `cardigan.apps.scores.SCORES`,
-            for one that translates `cardigan.apps.translation_scores.TRANSLATION_SCORES`; by default all that suit;
+            for one that translates `cardigan.apps.translating.scores.TRANSLATION_SCORES`; by default all that suit;
             "loglik" (`cardigan.apps.loglik`), which takes 5 million passes through the decoder and back, only where it
             is named. One string of names with commas between them does, too.
         samples: how many; of "loglik" and of translations how many test images.

@@ -1,0 +1,1 @@
+"""What a model that translates is for, and what its translations are worth."""
