@@ -66,7 +66,7 @@ class Build:
             wing=1.0 + 0.04 * a[9],
             wing_turn=14 * a[10],
             leg=1.1 + 0.25 * a[11],
-            stance=0.012 * a[12],
+            stance=1 + 0.2 * a[12],
         )
 
     @property
@@ -282,24 +282,43 @@ def raised_wing(bars: bool, far: bool) -> Layer:
 
 
 @cache
-def standing_leg(near: bool) -> Layer:
-    hip = 0.515 if near else 0.42
+def standing_legs() -> Layer:
+    return _legs(*(_standing_leg(hip) for hip in (0.42, 0.515)))
+
+
+def _standing_leg(hip: float) -> Leg:
     foot = hip + 0.035
     toes = [[(foot, SOLES - 0.018), (foot + reach, SOLES + 0.002)] for reach in (0.055, 0.03, -0.04)]
-    return _leg(stroke([(hip - 0.02, 0.7), (hip, 0.79), (foot, SOLES - 0.01)]), toes, near)
+    return stroke([(hip - 0.02, 0.7), (hip, 0.79), (foot, SOLES - 0.01)]), toes
 
 
 @cache
-def tucked_leg(near: bool) -> Layer:
-    x = 0.225 if near else 0.285
+def tucked_legs() -> Layer:
+    return _legs(*(_tucked_leg(foot) for foot in (0.285, 0.225)))
+
+
+def _tucked_leg(x: float) -> Leg:
     toes = [[(x, 0.855), (x + dx, 0.855 + dy)] for dx, dy in ((-0.05, 0.0), (-0.05, 0.025), (-0.012, 0.035))]
-    return _leg(stroke([(x + 0.145, 0.74), (x + 0.075, 0.805), (x, 0.855)]), toes, near)
+    return stroke([(x + 0.145, 0.74), (x + 0.075, 0.805), (x, 0.855)]), toes
 
 
-def _leg(shank: Points, toes: Sequence[Corners], near: bool) -> Layer:
-    claws = tuple(ribbon(stroke(toe), np.linspace(0.021, 0.011, 7)) for toe in toes)
-    rings = tuple(Line(ribbon(shank[k : k + 2], 0.026)[[0, 3]], 0.004, 0.8) for k in range(5, len(shank) - 2, 2))
-    return Layer((ribbon(shank, 0.027), *claws), "tarsus", lines=rings, roundness=0.4, tone=1.0 if near else 0.86)
+Leg = tuple[Points, Sequence[Corners]]
+"""The middle of a shank, and the toes."""
+
+
+def _legs(far: Leg, near: Leg) -> Layer:
+    shadowed, lit = _leg_outlines(far), _leg_outlines(near)
+    patches = (
+        *(Patch("tarsus", outline, 0.86) for outline in shadowed),
+        *(Patch("tarsus", outline) for outline in lit),
+    )
+    rings = (Line(ribbon(shank[k : k + 2], 0.026)[[0, 3]], 0.004, 0.8) for shank, _ in (far, near) for k in (5, 7, 9))
+    return Layer((*shadowed, *lit), "tarsus", patches=patches, lines=tuple(rings), roundness=0.4)
+
+
+def _leg_outlines(leg: Leg) -> list[Points]:
+    shank, toes = leg
+    return [ribbon(shank, 0.027), *(ribbon(stroke(toe), np.linspace(0.021, 0.011, 7)) for toe in toes)]
 
 
 _BLADE: dict[Beak, tuple[float, float, float, float, float]] = {
@@ -350,10 +369,8 @@ def _upright(bird: Bird, build: Build, rear: Layer) -> tuple[Layer, ...]:
     wing = folded_wing(bird.wingbars is not None).moved(scale(build.wing, build.wing, SHOULDER))
     upper = (rear, body(build, bird.crested, winged=True), *_head(bird, build), wing)
     tilted = turn(build.tilt, HIPS)
-    longer = scale(1, build.leg, HIPS)
-    far, near = standing_leg(near=False), standing_leg(near=True)
-    legs = (far.moved(longer, shift(build.stance, 0)), near.moved(longer, shift(-build.stance, 0)))
-    return *legs, *(layer.moved(tilted) for layer in upper)
+    legs = standing_legs().moved(scale(build.stance, build.leg, HIPS))
+    return legs, *(layer.moved(tilted) for layer in upper)
 
 
 def _flying(bird: Bird, build: Build, rear: Layer) -> tuple[Layer, ...]:
@@ -363,8 +380,7 @@ def _flying(bird: Bird, build: Build, rear: Layer) -> tuple[Layer, ...]:
     wing = scale(build.wing, build.wing, SHOULDER).then(lean)
     far = raised_wing(bars, far=True).moved(wing, turn(30, SHOULDER), shift(0.07, -0.04))
     near = raised_wing(bars, far=False).moved(wing)
-    legs = tuple(tucked_leg(near=side).moved(shift(build.stance, 0)) for side in (False, True))
-    layers = (far, *legs, rear, body(build, bird.crested, winged=False), *_head(bird, build), near)
+    layers = (far, tucked_legs(), rear, body(build, bird.crested, winged=False), *_head(bird, build), near)
     level = turn(22 + build.tilt, (0.45, 0.55))
     return tuple(layer.moved(level) for layer in layers)
 
@@ -385,5 +401,6 @@ def _placed(layers: tuple[Layer, ...], bird: Bird, random: np.random.Generator) 
 
 def soles(layers: tuple[Layer, ...]) -> tuple[float, float]:
     """(x between the feet, y of the lowest toe)."""
-    legs = [layer.bounds() for layer in layers if layer.material == "tarsus"]
-    return sum(leg[0] + leg[2] for leg in legs) / 4, max(leg[3] for leg in legs)
+    legs = next(layer for layer in layers if layer.material == "tarsus")
+    left, _, right, bottom = legs.bounds()
+    return (left + right) / 2, bottom

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -12,7 +14,7 @@ from cardigan.data.order import derived_seed
 from cardigan.data.worlds.birds.anatomy import bird_layers, soles
 from cardigan.data.worlds.birds.attributes import COLOURS, PARTS, Bird, Colour
 from cardigan.data.worlds.birds.scenery import RGB, distance, materials, perch
-from cardigan.data.worlds.birds.shapes import Affine, Layer, Line, Points
+from cardigan.data.worlds.birds.shapes import Affine, Layer, Points
 
 VALUES: Mapping[Colour, RGB] = {
     "red": (206, 38, 42),
@@ -119,14 +121,14 @@ def paint(canvas: Image.Image, layer: Layer, colours: Mapping[str, RGB]) -> None
     window = _window(layer, canvas.width)
     if window is None:
         return
-    mask = window.filled(layer.outlines)
+    mask = _mask(window)
     if layer.roundness == 0:
         canvas.paste(colours[layer.material], window.corner, mask)
         return
     flat = np.asarray(_flat(layer, window, colours))
     light = _light(layer, window)
     if layer.lines:
-        light *= window.strokes(layer.lines)
+        light *= _strokes(layer, window)
     pixels = np.empty(flat.shape, dtype=np.float32)
     for c in range(3):
         np.multiply(flat[..., c] + PEDESTAL, light, out=pixels[..., c])
@@ -146,68 +148,101 @@ def label(canvas: Image.Image, layer: Layer) -> None:
         return
     numbers = Image.new("L", window.size, LABELS[layer.material])
     pen = ImageDraw.Draw(numbers)
-    for patch in layer.patches:
-        pen.polygon(window.pixels(patch.outline), fill=LABELS[patch.material])
-    canvas.paste(numbers, window.corner, window.filled(layer.outlines))
+    for patch, corners in zip(layer.patches, window.patches, strict=True):
+        pen.polygon(corners, fill=LABELS[patch.material])
+    canvas.paste(numbers, window.corner, _mask(window))
 
 
+@dataclass(frozen=True)
 class Window:
-    """The pixels that a layer may cover, and the way from its coordinates to them."""
+    """The pixels that a layer may cover.
 
-    def __init__(self, layer: Layer, side: int, box: tuple[int, int, int, int]) -> None:
-        self.box = box
-        self.side = side
-        self.corner = box[:2]
-        self.size = (box[2] - box[0], box[3] - box[1])
-        a, b, c, d, e, f = layer.frame
-        self._matrix = np.array([[a, c], [b, d]]) * side
-        self._offset = (e * side - box[0] - 0.5, f * side - box[1] - 0.5)
+    Attributes:
+        box: left, top, right, bottom in pixels of the canvas.
+        outlines, patches, lines: the layer's, each x, y, x, y, ... in pixels of the box.
+        bounds: of the layer in the picture.
+        side: of the canvas, in pixels.
+    """
 
-    def pixels(self, points: Points) -> list[float]:
-        return (points @ self._matrix + self._offset).ravel().tolist()
+    box: tuple[int, int, int, int]
+    outlines: list[list[float]]
+    patches: list[list[float]]
+    lines: list[list[float]]
+    bounds: tuple[float, float, float, float]
+    side: int
 
-    def filled(self, outlines: tuple[Points, ...]) -> Image.Image:
-        """255 within the outlines."""
-        mask = Image.new("L", self.size)
-        pen = ImageDraw.Draw(mask)
-        for outline in outlines:
-            pen.polygon(self.pixels(outline), fill=255)
-        return mask
+    @property
+    def corner(self) -> tuple[int, int]:
+        return self.box[:2]
 
-    def strokes(self, lines: tuple[Line, ...]) -> np.ndarray:
-        """By how much lines change the light: float32 (h, w)."""
-        picture = Image.new("L", self.size, 128)
-        pen = ImageDraw.Draw(picture)
-        for line in lines:
-            pen.line(self.pixels(line.points), fill=round(128 * line.tone), width=max(1, round(line.width * self.side)))
-        return np.asarray(picture, dtype=np.float32) * np.float32(1 / 128)
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.box[2] - self.box[0], self.box[3] - self.box[1]
 
 
 def _window(layer: Layer, side: int) -> Window | None:
     """None where the layer is out of sight."""
-    left, top, right, bottom = layer.bounds()
+    curves = [*layer.outlines, *(patch.outline for patch in layer.patches), *(line.points for line in layer.lines)]
+    points = layer.frame(np.concatenate(curves))
+    first, second = len(layer.outlines), len(layer.outlines) + len(layer.patches)
+    outlined = points[: sum(map(len, layer.outlines))]
+    (left, top), (right, bottom) = outlined.min(0).tolist(), outlined.max(0).tolist()
     box = (
         max(0, math.floor(left * side)),
         max(0, math.floor(top * side)),
         min(side, math.ceil(right * side) + 1),
         min(side, math.ceil(bottom * side) + 1),
     )
-    return Window(layer, side, box) if box[0] < box[2] and box[1] < box[3] else None
+    if box[0] >= box[2] or box[1] >= box[3]:
+        return None
+    numbers = _cut(points * side - (box[0] + 0.5, box[1] + 0.5), curves)
+    bounds = left, top, right, bottom
+    return Window(box, numbers[:first], numbers[first:second], numbers[second:], bounds, side)
+
+
+def _cut(points: Points, curves: Sequence[Points]) -> list[list[float]]:
+    """Points of all curves one after the other, as x, y, x, y, ... of each."""
+    numbers = points.ravel().tolist()
+    ends = list(accumulate(2 * len(curve) for curve in curves))
+    return [numbers[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _mask(window: Window) -> Image.Image:
+    """255 within the outlines."""
+    return _filled(window.size, window.outlines)
+
+
+def _filled(size: tuple[int, int], outlines: list[list[float]]) -> Image.Image:
+    mask = Image.new("L", size)
+    pen = ImageDraw.Draw(mask)
+    for outline in outlines:
+        pen.polygon(outline, fill=255)
+    return mask
+
+
+def _strokes(layer: Layer, window: Window) -> np.ndarray:
+    """By how much lines change the light: float32 (h, w)."""
+    picture = Image.new("L", window.size, 128)
+    pen = ImageDraw.Draw(picture)
+    for line, corners in zip(layer.lines, window.lines, strict=True):
+        pen.line(corners, fill=round(128 * line.tone), width=max(1, round(line.width * window.side)))
+    return np.asarray(picture, dtype=np.float32) * np.float32(1 / 128)
 
 
 def _flat(layer: Layer, window: Window, colours: Mapping[str, RGB]) -> Image.Image:
     """Colours without light, mingling where patches meet."""
     flat = Image.new("RGB", window.size, colours[layer.material])
     pen = ImageDraw.Draw(flat)
-    for patch in layer.patches:
+    for patch, corners in zip(layer.patches, window.patches, strict=True):
         r, g, b = colours[patch.material]
         lit = (min(255, int(r * patch.tone)), min(255, int(g * patch.tone)), min(255, int(b * patch.tone)))
-        pen.polygon(window.pixels(patch.outline), fill=lit)
+        pen.polygon(corners, fill=lit)
     return flat.filter(ImageFilter.BoxBlur(layer.softness * window.side)) if layer.softness else flat
 
 
-CELLS = 64
-SPREAD = 5.0  # cells
+CELLS = 48
+SPREAD = 0.078 * CELLS
+STEEPNESS = 0.172 * CELLS
 _APART = np.arange(CELLS)[:, None] - np.arange(CELLS)[None, :]
 _BLUR = (np.exp(-0.5 * (_APART / SPREAD) ** 2) / (SPREAD * math.sqrt(2 * math.pi))).astype(np.float32)
 _SLOPE = (-_APART / SPREAD**2 * _BLUR).astype(np.float32)
@@ -237,19 +272,16 @@ def _light(layer: Layer, window: Window) -> np.ndarray:
 
     The blurred silhouette is taken for the height of a rounded thing, whose slope meets the light (Lambert).
     """
-    left, top, right, bottom = layer.bounds()
+    left, top, right, bottom = window.bounds
     span = max(right - left, bottom - top) * 1.3
     x, y = (left + right - span) / 2, (top + bottom - span) / 2
-    pixel = CELLS / span
-    to_cells = layer.frame.then(Affine(a=pixel, d=pixel, e=-x * pixel - 0.5, f=-y * pixel - 0.5))
-    coarse = Image.new("L", (CELLS, CELLS))
-    pen = ImageDraw.Draw(coarse)
-    for outline in layer.outlines:
-        pen.polygon(to_cells(outline).ravel().tolist(), fill=255)
+    cell = CELLS / span
+    to_cells = layer.frame.then(Affine(a=cell, d=cell, e=-x * cell - 0.5, f=-y * cell - 0.5))
+    coarse = _filled((CELLS, CELLS), _cut(to_cells(np.concatenate(layer.outlines)), layer.outlines))
     silhouette = np.asarray(coarse, dtype=np.float32) * np.float32(1 / 255)
     across, down = silhouette @ _BLUR, _BLUR @ silhouette
     slope_y, slope_x = _SLOPE @ across, down @ _SLOPE.T
-    steep = 11 * layer.roundness
+    steep = STEEPNESS * layer.roundness
     slope_x *= steep
     slope_y *= steep
     facing = (1 - _LIGHT_X * slope_x - _LIGHT_Y * slope_y) / np.sqrt(1 + slope_x**2 + slope_y**2)
@@ -257,6 +289,6 @@ def _light(layer: Layer, window: Window) -> np.ndarray:
     if layer.mottle:
         light *= 1 + layer.mottle * _mottle(layer.frame)
     x0, y0, x1, y1 = (edge / window.side for edge in window.box)
-    region = ((x0 - x) * pixel, (y0 - y) * pixel, (x1 - x) * pixel, (y1 - y) * pixel)
+    region = ((x0 - x) * cell, (y0 - y) * cell, (x1 - x) * cell, (y1 - y) * cell)
     enlarged = Image.fromarray(light).resize(window.size, Image.Resampling.BICUBIC, box=region)
     return np.array(enlarged)

@@ -12,7 +12,7 @@ from cardigan.data.worlds.birds.attributes import Background, Bird
 from cardigan.data.worlds.birds.shapes import Layer, Line, Points, ellipse, ribbon, scale, shift, smooth, turn
 
 RGB = tuple[int, int, int]
-COARSE = 96  # pixels of a side of the distance, which is out of focus
+COARSE = 72  # pixels of a side of the distance, which is out of focus
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,12 @@ def _air(colours: tuple[RGB, ...], random: np.random.Generator) -> Image.Image:
 
 def _bokeh(pen: ImageDraw.ImageDraw, scene: Scene, random: np.random.Generator) -> float:
     """Light between leaves."""
-    for x, wide in zip(random.uniform(0, 1, 2).tolist(), random.uniform(3, 7, 2).round().tolist(), strict=True):
+    for x, wide in zip(random.uniform(0, 1, 2).tolist(), random.uniform(2, 5, 2).round().tolist(), strict=True):
         pen.line([x * COARSE, 0, (x + 0.15) * COARSE, COARSE], fill=(*scene.bark, 60), width=int(wide))
     count = 30
     places = random.uniform(0, 1, (count, 2))
     _discs(pen, places, random.uniform(0.03, 0.11, count), 1.0, _chosen(scene.discs, count, random), (50, 150), random)
-    return 1.5
+    return 1.1
 
 
 def _clouds(pen: ImageDraw.ImageDraw, scene: Scene, random: np.random.Generator) -> float:
@@ -115,7 +115,7 @@ def _clouds(pen: ImageDraw.ImageDraw, scene: Scene, random: np.random.Generator)
     places = (middle + random.uniform((-0.16, -0.03), (0.16, 0.03), (heaps, puffs, 2))).reshape(-1, 2)
     count = heaps * puffs
     _discs(pen, places, random.uniform(0.05, 0.13, count), 0.5, _chosen(scene.discs, count, random), (50, 110), random)
-    return 3.5
+    return 2.6
 
 
 def _low_sun(pen: ImageDraw.ImageDraw, scene: Scene, random: np.random.Generator) -> float:
@@ -123,17 +123,17 @@ def _low_sun(pen: ImageDraw.ImageDraw, scene: Scene, random: np.random.Generator
     _discs(pen, sun, np.array([0.32, 0.22, 0.14, 0.09, 0.07]), 1.0, [scene.discs[0]] * 5, (60, 90), random)
     bands = random.uniform(0, 1, (6, 2))
     _discs(pen, bands, random.uniform(0.15, 0.35, 6), 0.08, [scene.discs[1]] * 6, (50, 90), random)
-    return 2.5
+    return 1.9
 
 
 def _snowfall(pen: ImageDraw.ImageDraw, scene: Scene, random: np.random.Generator) -> float:
     """Flakes before bare trees."""
-    for x, lean, wide in random.uniform((0, -6, 1.5), (1, 6, 5), (6, 3)).tolist():
+    for x, lean, wide in random.uniform((0, -5, 1), (1, 5, 4), (6, 3)).tolist():
         pen.line([x * COARSE, 0, x * COARSE + lean, COARSE], fill=(142, 152, 170, 90), width=round(wide))
     count = 40
     flakes = [scene.discs[0]] * count
     _discs(pen, random.uniform(0, 1, (count, 2)), random.uniform(0.008, 0.02, count), 1.0, flakes, (120, 230), random)
-    return 0.9
+    return 0.7
 
 
 _IN_THE_AIR: dict[Background, Callable[[ImageDraw.ImageDraw, Scene, np.random.Generator], float]] = {
