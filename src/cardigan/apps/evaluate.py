@@ -14,7 +14,8 @@ from cardigan.apps.loglik import METRIC as LOGLIK
 from cardigan.apps.loglik import log_likelihood
 from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.scores import SCORES, reconstruction_results, refuse_missing
-from cardigan.apps.translating.scores import TRANSLATION_SCORES, translation_results, two_sided
+from cardigan.apps.translating.directions import LPIPS
+from cardigan.apps.translating.scores import TRANSLATION_SCORES, is_own, translation_results, two_sided
 from cardigan.data import DataOptions, DataSpec, Splits
 from cardigan.errors import DataError, RecipeError
 from cardigan.evaluation import METRICS, Evaluation, Result
@@ -139,7 +140,7 @@ def evaluate_model(
     """
     if model.can_translate:
         return translation_results(model, splits, seed, metrics, samples=samples, features=features)
-    if any(name in TRANSLATION_SCORES and name not in SCORES for name in metrics or ()):
+    if any(is_own(name) and name not in SCORES for name in metrics or ()):
         model.translating()
     own, of_samples = divided(metrics, model)
     refuse_missing(model, own if metrics else [])
@@ -204,7 +205,7 @@ def listed(metrics: str | Sequence[str] | None) -> list[str] | None:
 
 def refuse_unknown(metrics: Sequence[str] | None) -> None:
     for name in metrics or ():
-        if name not in KNOWN:
+        if name not in KNOWN and not name.startswith(LPIPS):
             raise RecipeError(f"unknown metric {name!r}: choose from {', '.join(KNOWN)}")
 
 

@@ -7,19 +7,16 @@ distances called FID. Szegedy et al. 2016; Heusel et al. 2017.
 """
 
 import hashlib
-import pickle
-import zipfile
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cardigan.errors import DataError, RunError
 from cardigan.evaluation.features import NetworkFeatures
+from cardigan.evaluation.weights import read_weights
 
 SIDE = 299
 DIMENSIONS = 2048
@@ -210,7 +207,7 @@ def inception_features(path: Path, device: str | torch.device = "cpu") -> Networ
     Raises:
         RunError: no such file, a TorchScript archive (opening it would run code), or weights of another network.
     """
-    state = _read(path)
+    state = read_weights(path)
     with torch.device("meta"):
         network = Inception()
     expected = {name: value.shape for name, value in network.state_dict().items()}
@@ -231,22 +228,3 @@ def inception_features(path: Path, device: str | torch.device = "cpu") -> Networ
         published = hashlib.file_digest(file, "sha256").hexdigest().startswith(FILES_OF_FID)
     name = "inception" if published else "inception-like"
     return NetworkFeatures(name, network, DIMENSIONS, {"resize": "299x299 bilinear, TensorFlow 1"}, device)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise RunError(f"no weights file at {path}")
-    advice = "give safetensors or a state dict"
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith("constants.pkl") for name in archive.namelist()):
-                raise RunError(f"{path} is a TorchScript program, which would run code when opened: {advice}")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
-        raise RunError(f"{path} cannot be read as weights: {advice}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise RunError(f"{path} holds no state dict: {advice}")
-    return dict(state)

@@ -21,11 +21,14 @@ from cardigan.evaluation import Evaluation, Result
 from cardigan.evaluation import evaluate as judge
 from cardigan.evaluation.features import chunk_size
 from cardigan.evaluation.intervals import grouping
+from cardigan.evaluation.lpips import LEAST_SIDE
 from cardigan.evaluation.segmentation import LabelledPhotos, Segmenter, train_segmenter
 from cardigan.evaluation.sources import Remembered, permutation
 from cardigan.training.randomness import address
 
 GROUPS = 10
+LPIPS = "lpips:"
+"""What the name of a metric begins with that goes on with two files of weights."""
 SEGMENTER_SEED = 0
 BY_NAME = (
     "images of the same name on both sides are taken for true partners: where they are not, pass over what is measured "
@@ -145,6 +148,9 @@ class Direction:
 
     def suits(self, name: str) -> bool:
         """Whether a score says something about these translations."""
+        if name.startswith(LPIPS):
+            fitting = self.target.channels in (1, 3) and min(self.context.test.spec.shape[1:]) >= LEAST_SIDE
+            return fitting and self.suits("psnr")
         if name in LIKENESS:
             return not self.target.palette and self.context.test.truth is not None
         if name == "colours":

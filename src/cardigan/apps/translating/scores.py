@@ -6,11 +6,12 @@ Each direction that a model has is measured by itself, and the name of a metric 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from cardigan.apps.model import Model
 from cardigan.apps.translating.adaptation import accuracies
-from cardigan.apps.translating.directions import LIKENESS, Context, Direction
-from cardigan.apps.translating.tallies import Colours, Likeness, MapRecognition, Recognition, Tally
+from cardigan.apps.translating.directions import LIKENESS, LPIPS, Context, Direction
+from cardigan.apps.translating.tallies import Colours, Likeness, MapRecognition, Perceptual, Recognition, Tally
 from cardigan.data import Splits
 from cardigan.data.sides import TwoSided
 from cardigan.errors import DataError, RunError
@@ -57,20 +58,26 @@ def translation_results(
     for name in names or ():
         if name == "accuracy" and not accuracies(model, test):
             raise DataError(f"accuracy {REASONS[name]}: leave it out here")
-        if name in TRANSLATION_SCORES[:-1] and not any(Direction(context, to).suits(name) for to in ways):
-            raise DataError(f"{name} {REASONS[name]}: leave it out here")
+        if name != "accuracy" and is_own(name) and not any(Direction(context, to).suits(name) for to in ways):
+            raise DataError(f"{name.split(':')[0]} {REASONS[name.split(':')[0]]}: leave it out here")
     results = accuracies(model, test) if names is None or "accuracy" in names else []
     notes = list(context.notes(names))
     for to in ways:
         direction = Direction(context, to)  # one after the other: each remembers its translations
-        results += scored(direction, [n for n in names or BY_DEFAULT if n in TRANSLATION_SCORES and direction.suits(n)])
+        results += scored(direction, [n for n in names or BY_DEFAULT if is_own(n) and direction.suits(n)])
         judged = direction.judged([n for n in names or BY_DEFAULT if n in METRICS], lenient=names is None)
         results += judged.results
         notes += judged.notes
     return Evaluation(tuple(results), tuple(notes))
 
 
+def is_own(name: str) -> bool:
+    """Whether a metric is one of translations."""
+    return name in TRANSLATION_SCORES or name.startswith(LPIPS)
+
+
 REASONS = {
+    "lpips": "compares grey or RGB translations of at least 31 x 31 pixels with their true partners",
     **dict.fromkeys(LIKENESS, "compares translated photographs with their true partners, and this data has none"),
     "colours": "compares grey or coloured photographs, and the model makes none",
     "accuracy": "is of a classifier, which models of the recipe adaptation have, and of images with classes",
@@ -86,7 +93,7 @@ def refuse_other_metrics(model: Model, names: Sequence[str] | None) -> None:
     """
     model.translating()
     for name in names or ():
-        if name not in (*TRANSLATION_SCORES, *METRICS):
+        if name not in METRICS and not is_own(name):
             known = ", ".join(dict.fromkeys((*BY_DEFAULT, *METRICS)))
             raise RunError(f"a model of the recipe {model.config.recipe} has no {name}: choose from {known}")
 
@@ -112,6 +119,7 @@ def scored(direction: Direction, names: Sequence[str]) -> Iterator[Result]:
         **dict.fromkeys(LIKENESS, Likeness),
         "colours": Colours,
         "segmentation": MapRecognition if direction.target.palette else Recognition,
+        **{name: partial(Perceptual, files=name.removeprefix(LPIPS)) for name in names if name.startswith(LPIPS)},
     }
     tallies = {kind: kind(direction) for kind in dict.fromkeys(kinds[name] for name in names)}
     for part in direction.parts() if tallies else ():

@@ -16,6 +16,7 @@ from cardigan.evaluation import Result, psnr, ssim
 from cardigan.evaluation.colours import BINS, CHANNELS, intersection, lab_histograms
 from cardigan.evaluation.features import chunk_size
 from cardigan.evaluation.intervals import JACKKNIFE, grouping, jackknife_interval, mean_interval, within
+from cardigan.evaluation.lpips import open_lpips
 from cardigan.evaluation.segmentation import Confusion, Segmenter, confusions
 from cardigan.evaluation.sources import permutation
 
@@ -54,6 +55,30 @@ class Likeness:
         value, interval = mean_interval(torch.cat(self.values[name]))
         floor = (COPY, torch.cat(self.floors[name]).mean().item()) if self.copies else None
         yield self.direction.result(name, value, interval, floor, LIKENESS[name], interval="normal, over the images")
+
+
+class Perceptual:
+    """LPIPS of each translation and its true partner."""
+
+    meaning = Score("lower", "perceptual distance (LPIPS, AlexNet) from the true {}, 0 at best")
+
+    def __init__(self, direction: Direction, files: str) -> None:
+        self.direction, self.distance = direction, open_lpips(files, direction.context.model.device)
+        self.copies = not direction.source.palette and direction.source.channels == direction.target.channels
+        self.values: list[Tensor] = []
+        self.floors: list[Tensor] = []
+
+    def add(self, part: Part) -> None:
+        assert part.partners is not None
+        self.values.append(self.distance(part.made, part.partners))
+        if self.copies:
+            self.floors.append(self.distance(part.inputs, part.partners))
+
+    def results(self, name: str) -> Iterator[Result]:
+        value, interval = mean_interval(torch.cat(self.values))
+        floor = (COPY, torch.cat(self.floors).mean().item()) if self.copies else None
+        entries = {"interval": "normal, over the images", "weights": self.distance.digest}
+        yield self.direction.result("lpips", value, interval, floor, self.meaning, **entries)
 
 
 class Colours:
