@@ -14,6 +14,7 @@ COMMANDS = (
     "sample",
     "evaluate",
     "reconstruct",
+    "translate",
     "inpaint",
     "invert",
     "interpolate",

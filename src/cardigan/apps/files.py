@@ -230,6 +230,11 @@ def kinds(source: str) -> tuple[list[str], str]:
     return list(found.sizes), next(iter(found.modes), "")
 
 
+def listed_on_stdin() -> list[str]:
+    """The lines of standard input, whatever bytes the names of files are made of."""
+    return [line.removesuffix("\r") for line in os.fsdecode(sys.stdin.buffer.read()).split("\n")]
+
+
 # ---- reconstruction --------------------------------------------------------------------------------------------------
 
 

@@ -157,7 +157,9 @@ class Model:
         return torch.cat([game.reconstruct(part.to(self.device)).float().cpu() for part in self.parts(images)])
 
     @torch.no_grad()
-    def translate(self, images: Tensor, *, to: str | None = None, seeds: Sequence[int] | None = None) -> Tensor:
+    def translate(
+        self, images: Tensor, *, to: str | None = None, seeds: Sequence[int] | None = None, noise: bool = True
+    ) -> Tensor:
         """Images of one side as images of the other.
 
         Args:
@@ -165,6 +167,7 @@ class Model:
                 holds the number of the class k as k / 127.5 - 1.
             to: the side to translate to; by default the second.
             seeds: one an image, of the noise that some networks have (pix2pix's dropout); by default 0, 1, 2 ...
+            noise: False switches that off.
 
         Returns:
             float32 (n, side.inputs, height, width) on the CPU, in [-1, 1]; of a label map what the network makes, in
@@ -181,10 +184,11 @@ class Model:
         every = range(len(images)) if seeds is None else seeds
         if len(every) != len(images):
             raise ValueError(f"seeds: expected {len(images)}, one an image, not {len(every)}")
-        made = [
-            game.translate(coded(source, part.to(self.device)), side, every[start : start + len(part)])
-            for start, part in zip(range(0, len(images), CHUNK), images.split(CHUNK), strict=True)
-        ]
+        made = []
+        for start, part in zip(range(0, len(images), CHUNK), images.split(CHUNK), strict=True):
+            # With channels last, the statistics of a flat image would be mostly rounding, which its norms enlarge.
+            seen = coded(source, part.to(self.device)).contiguous()
+            made.append(game.translate(seen, side, every[start : start + len(part)] if noise else None))
         return torch.cat(made).float().cpu() if made else torch.empty(0, game.two[side].inputs, *images.shape[2:])
 
     def side_index(self, to: str | None) -> int:

@@ -11,7 +11,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 
 from cardigan import __version__
-from cardigan.cli import average, data, evaluate, inpaint, interpolate, invert, lab, recipes, reconstruct, sample, train
+from cardigan.cli import (
+    average,
+    data,
+    evaluate,
+    inpaint,
+    interpolate,
+    invert,
+    lab,
+    recipes,
+    reconstruct,
+    sample,
+    train,
+    translate,
+)
 from cardigan.cli.common import mended
 
 app = typer.Typer(
@@ -22,7 +35,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, average, sample, evaluate, reconstruct, inpaint, invert, interpolate, recipes, data, lab):
+COMMANDS = (
+    train,
+    average,
+    sample,
+    evaluate,
+    reconstruct,
+    translate,
+    inpaint,
+    invert,
+    interpolate,
+    recipes,
+    data,
+    lab,
+)
+for command in COMMANDS:
     name = command.__name__.rpartition(".")[2]
     app.command(name, short_help=command.SHORT, no_args_is_help=name not in ("recipes", "lab"))(mended(command.run))
 

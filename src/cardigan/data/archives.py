@@ -61,10 +61,12 @@ def walk(folder: Path) -> Iterator[tuple[str, Path]]:
 def folder_members(folder: Path) -> list[Member]:
     """The files of a folder, recursively."""
     shut = "a folder that cannot be read"
-    return [Member(name, _file_reader(path), bad=shut if name.endswith("/") else None) for name, path in walk(folder)]
+    return [Member(name, file_reader(path), bad=shut if name.endswith("/") else None) for name, path in walk(folder)]
 
 
-def _file_reader(path: Path) -> Callable[[], bytes]:
+def file_reader(path: Path) -> Callable[[], bytes]:
+    """What loads a file."""
+
     def load() -> bytes:
         try:
             if path.stat().st_size > LARGEST_FILE:

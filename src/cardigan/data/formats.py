@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from cardigan.data.archives import COMPRESSIONS, tar_members, walk, zip_members
+from cardigan.data.archives import COMPRESSIONS, folder_members, tar_members, walk, zip_members
 from cardigan.data.arrays import from_arrays, idx_file, npy_file, npz_files
 from cardigan.data.decode import SUFFIXES
 from cardigan.data.folders import KINDS, from_folder, labels_beside, looks_like_idx, tar_source
 from cardigan.data.parquet import from_parquet
-from cardigan.data.sources import Source, from_members, printable
+from cardigan.data.sources import Member, Source, from_members, printable
 from cardigan.errors import DataError
 
 
@@ -45,24 +45,55 @@ def open_source(path: Path) -> Iterator[Source]:
         yield from_folder(path, stack) if path.is_dir() else _file(path, stack)
 
 
-def _file(path: Path, stack: ExitStack) -> Source:
-    name = printable(path.name)
+def members_of(path: Path, stack: ExitStack) -> list[Member] | None:
+    """The files of a folder, zip or tar, which can be read until the stack closes; None where it is none of these.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if path.is_dir():
+        return folder_members(path)
+    head = _head(path)
+    if _is_zip(path, head):
+        return zip_members(path, stack)
+    return tar_members(path, stack) if _is_tar(path, head) else None
+
+
+def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            return file.read(16)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if head.startswith(b"PK"):
-        if path.suffix.lower() == ".npz":
-            return from_arrays(name, "npz", *npz_files(path, stack))
+
+
+def _is_zip(path: Path, head: bytes) -> bool:
+    return head.startswith(b"PK") and path.suffix.lower() != ".npz"
+
+
+def _is_idx(path: Path, head: bytes) -> bool:
+    return head[:2] == b"\0\0" or (head[:2] == b"\x1f\x8b" and looks_like_idx(path))
+
+
+def _is_tar(path: Path, head: bytes) -> bool:
+    if _is_idx(path, head):
+        return False
+    return any(head.startswith(magic) for magic in COMPRESSIONS) or tarfile.is_tarfile(path)
+
+
+def _file(path: Path, stack: ExitStack) -> Source:
+    name, head = printable(path.name), _head(path)
+    if _is_zip(path, head):
         return from_members(name, "zip", zip_members(path, stack))
+    if head.startswith(b"PK"):
+        return from_arrays(name, "npz", *npz_files(path, stack))
     if head.startswith(b"\x93NUMPY"):
         return from_arrays(name, "npy", [npy_file(name, lambda: path.open("rb"))])
     if head.startswith(b"PAR1"):
         return from_parquet(path)
-    if head[:2] == b"\0\0" or (head[:2] == b"\x1f\x8b" and looks_like_idx(path)):
+    if _is_idx(path, head):
         return from_arrays(name, "idx", [idx_file(path, labels=labels_beside(path))])
-    if any(head.startswith(magic) for magic in COMPRESSIONS) or tarfile.is_tarfile(path):
+    if _is_tar(path, head):
         return tar_source(name, tar_members(path, stack))
     if path.suffix.lower() in SUFFIXES:
         raise DataError(f"{path} is one image: give the folder that holds at least 2")

@@ -97,6 +97,13 @@ def read_palette(path: str | Path) -> Palette:
     return Palette(entries=entries, indices=indices)
 
 
+def known_palette(side: Side) -> Palette | None:
+    """By which label maps of a side are read; None where it has none."""
+    if not side.palette:
+        return None
+    return Palette(entries=side.palette, indices=side.indices or tuple(range(len(side.palette))))
+
+
 def palette_of(name: str, images: Iterable[Pixels]) -> Palette:
     """The colours that occur in label maps, in order, named as in HTML.
 

@@ -56,15 +56,25 @@ def read(data: bytes, size: tuple[int, int]) -> tuple[NDArray[np.uint16], bytes 
     return pixels.view(">u2").astype(np.uint16), bytes(exif[0]) if exif else None
 
 
-def write(pixels: NDArray[np.uint16]) -> bytes:
-    """A PNG file of pixels (height, width, channels) in RGB, RGBA or grey with alpha, every line by the filter "up"."""
+def write(pixels: NDArray[np.uint16], exif: bytes = b"", profile: bytes = b"") -> bytes:
+    """A PNG file of pixels (height, width, channels) in RGB, RGBA or grey with alpha, every line by the filter "up".
+
+    Args:
+        exif: EXIF data that it is to carry.
+        profile: its ICC profile.
+    """
     height, width, channels = pixels.shape
     colour = next(code for code, mode in MODES.items() if len(mode) == channels)
     lines = np.ascontiguousarray(pixels, ">u2").view(np.uint8).reshape(height, -1)
     above = np.concatenate([np.zeros_like(lines[:1]), lines[:-1]])
     filtered = np.concatenate([np.full((height, 1), 2, np.uint8), lines - above], axis=1)
     header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered.tobytes(), 6)), (b"IEND", b""))
+    parts = [(b"IHDR", header)]
+    if profile:
+        parts.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)))
+    if exif:
+        parts.append((b"eXIf", exif.removeprefix(b"Exif\0\0")))
+    parts += [(b"IDAT", zlib.compress(filtered.tobytes(), 6)), (b"IEND", b"")]
     return SIGNATURE + b"".join(_chunk(name, content) for name, content in parts)
 
 

@@ -185,8 +185,13 @@ def part(path: Path, name: str, view: View, options: DataOptions, cache: Path, p
         options = options.model_copy(update={"channels": None})
     view = view.model_copy(update={"palette": palette})
     packed = pack(path, options, cache, progress, view)
-    entries = () if palette is None else palette.entries
-    side = Side(name=name, channels=packed.index.shape[0], palette=entries, coding=options.coding)
+    side = Side(
+        name=name,
+        channels=packed.index.shape[0],
+        palette=() if palette is None else palette.entries,
+        coding=options.coding,
+        indices=None if palette is None or not options.palette else palette.indices,
+    )
     return Part(side, packed, folder=view.folder)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
 from cardigan.config import Config
 
 if TYPE_CHECKING:
@@ -23,12 +25,14 @@ class Side(Config):
         channels: stored of each image; a label map has one, which holds the number of the class.
         palette: of a label map: name and colour of each class; empty for other images.
         coding: what networks see of a label map: one channel a class, or its colours.
+        indices: of a label map: the value of each class where it is grey; None where they count from 0.
     """
 
     name: str
     channels: int
     palette: tuple[tuple[str, Colour], ...] = ()
     coding: Literal["one-hot", "colours"] = "one-hot"
+    indices: tuple[int, ...] | None = Field(default=None, repr=False)  # of no concern to what the images are
 
     @property
     def inputs(self) -> int:

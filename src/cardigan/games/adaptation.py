@@ -22,6 +22,7 @@ from cardigan.games.translating import Translating, distance
 from cardigan.networks import CoDisConfig, CoVAEConfig
 from cardigan.networks.adaptation import Judged
 from cardigan.networks.coupled import Domain, Ways
+from cardigan.networks.sizes import Takes
 from cardigan.objectives import OBJECTIVES, ObjectiveName, at_least_float32
 
 
@@ -116,6 +117,10 @@ class Adaptation(Translating):
     def classify(self, images: Tensor, domain: Domain) -> Tensor:
         """Logits (n, classes) of images of a side, as networks see them."""
         return self.discriminator(images, domain).classes
+
+    @property
+    def takes(self) -> Takes:
+        return self.translator.takes(self.size)
 
     def translate(self, images: Tensor, to: int, seeds: Sequence[int] | None = None) -> Tensor:
         """By the mean of the code: the seeds draw nothing."""

@@ -17,6 +17,9 @@ from cardigan.games.pool import ImagePool
 from cardigan.games.translating import Translating, distance
 from cardigan.networks import PatchConfig, ResNetConfig, TranslatorConfig
 from cardigan.networks.noise import noise
+from cardigan.networks.sizes import Takes
+from cardigan.networks.translator import ResNet
+from cardigan.networks.unet import UNet
 from cardigan.objectives import OBJECTIVES, ObjectiveName
 from cardigan.schedule import Number, value_at
 
@@ -150,6 +153,12 @@ class CycleGAN(Translating):
     def score(self, side: str, images: Tensor) -> Tensor:
         """How real each patch looks: (patches of all images,)."""
         return self.discriminators[side](images).flatten()
+
+    @property
+    def takes(self) -> Takes:
+        generator = self.generators["b"]
+        assert isinstance(generator, UNet | ResNet)
+        return generator.takes(self.size)
 
     def translate(self, images: Tensor, to: int, seeds: Sequence[int] | None = None) -> Tensor:
         generator = self.generators["ab"[to]]

@@ -16,6 +16,7 @@ from cardigan.games.base import NO_PENALTY, Move, frozen
 from cardigan.games.translating import Translating, distance
 from cardigan.networks import PatchConfig, TranslatorConfig, UNetConfig
 from cardigan.networks.noise import noise
+from cardigan.networks.sizes import Takes
 from cardigan.objectives import OBJECTIVES, ObjectiveName, scores_and_squared_slopes, zero_centred_penalty
 from cardigan.schedule import Number, value_at
 
@@ -102,6 +103,10 @@ class Pix2Pix(Translating):
 
     def patches(self, a: Tensor, b: Tensor) -> Tensor:
         return self.discriminator(torch.cat([a, b], 1) if self.config.conditional else b)
+
+    @property
+    def takes(self) -> Takes:
+        return self.generator.takes(self.size)
 
     def translate(self, images: Tensor, to: int, seeds: Sequence[int] | None = None) -> Tensor:
         with noise(self.generator, seeds if self.config.noise else None):

@@ -11,6 +11,7 @@ from cardigan.data.palette import coded, shown
 from cardigan.data.spec import DataSpec, Side
 from cardigan.errors import RecipeError
 from cardigan.games.base import Game, side_by_side
+from cardigan.networks.sizes import Takes
 from cardigan.objectives import at_least_float32
 
 PREVIEWED = 16
@@ -36,6 +37,11 @@ class Translating(Game):
     def size(self) -> tuple[int, int]:
         """(height, width)."""
         return self.spec.height, self.spec.width
+
+    @property
+    def takes(self) -> Takes:
+        """Sizes of image that it translates."""
+        raise TypeError(f"{type(self).__name__} says of no size that it takes it")
 
     def sides(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What networks see of each side, of examples that hold both."""

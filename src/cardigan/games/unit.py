@@ -18,6 +18,7 @@ from cardigan.data.spec import Batch, DataSpec
 from cardigan.games.base import Move, frozen
 from cardigan.games.translating import Translating, distance
 from cardigan.networks.coupled import CoupledConfig, CoupledDiscriminatorConfig, Domain, Ways
+from cardigan.networks.sizes import Takes
 from cardigan.objectives import OBJECTIVES, ObjectiveName, at_least_float32
 from cardigan.schedule import Number, value_at
 
@@ -111,6 +112,10 @@ class UNIT(Translating):
     def score(self, images: Tensor, domain: Domain) -> Tensor:
         """How real each patch looks on a side: (patches of all images,)."""
         return self.discriminator(images, domain).flatten()
+
+    @property
+    def takes(self) -> Takes:
+        return self.translator.takes(self.size)
 
     def translate(self, images: Tensor, to: int, seeds: Sequence[int] | None = None) -> Tensor:
         """By the mean of the code: the seeds draw nothing."""

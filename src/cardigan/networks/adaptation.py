@@ -19,6 +19,7 @@ from cardigan.config import Config
 from cardigan.errors import RecipeError
 from cardigan.networks.coupled import Channels, Code, Coupled, Domain, Images, active
 from cardigan.networks.layers import normal
+from cardigan.networks.sizes import Takes
 from cardigan.networks.strided import Conv, Double, Same
 
 SIDE = 32
@@ -83,6 +84,10 @@ class CoVAE(Coupled):
 
     Batch normalisation is over all that a layer is given: `all_ways` gives the shared ones both domains' images at once.
     """
+
+    def takes(self, trained: tuple[int, int]) -> Takes:
+        """One size of image, as its code is of one pixel."""
+        return Takes(SIDE, least=SIDE, reach="fixed")
 
     def drawn(self, posterior: Code) -> Code:
         """A draw from N(mean, deviation^2) in training, the mean in evaluation."""

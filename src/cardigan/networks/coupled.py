@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from cardigan.config import Config
 from cardigan.networks.layers import normal
 from cardigan.networks.norms import InstanceNorm
+from cardigan.networks.sizes import Takes
 from cardigan.networks.strided import Conv, Double3, Same
-from cardigan.networks.translator import check_size
+from cardigan.networks.translator import SMALLEST, check_size
 
 Domain = Literal[0, 1]
 Channels = tuple[int, int]
@@ -136,6 +137,10 @@ class Coupled(nn.Module):
             return self.decode(code, 0), self.decode(code, 1)
         maps = self.leave[0](code)
         return self.decoders[0](maps), self.decoders[1](maps)
+
+    def takes(self, trained: tuple[int, int]) -> Takes:
+        """Sizes of image, whatever the network has learnt from."""
+        return Takes(1 << HALVINGS, least=SMALLEST, reach="local")
 
     def set_of(self, domain: Domain) -> int:
         return 0 if self.shared else domain

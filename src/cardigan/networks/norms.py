@@ -52,6 +52,19 @@ def norm(kind: TranslatorNorm, channels: int, statistics: Statistics) -> list[nn
             return []
 
 
+def statistics_of(network: nn.Module) -> set[Statistics]:
+    """What a network normalises by in evaluation mode."""
+    found: set[Statistics] = set()
+    for module in network.modules():
+        if isinstance(module, InstanceNorm):
+            found.add("instance")
+        elif isinstance(module, BatchNorm):
+            found.add(module.statistics)
+        elif isinstance(module, nn.BatchNorm2d):
+            found.add("running")
+    return found
+
+
 def use_statistics(network: nn.Module, statistics: Statistics) -> None:
     """Which statistics a network's batch normalisation takes in evaluation mode."""
     for module in network.modules():

@@ -13,6 +13,7 @@ from cardigan.config import Config
 from cardigan.errors import RecipeError
 from cardigan.networks.layers import UpConv2d, normal
 from cardigan.networks.norms import Statistics, TranslatorNorm, norm
+from cardigan.networks.sizes import Takes
 from cardigan.networks.strided import Conv, Double3
 from cardigan.networks.unet import Size
 
@@ -71,6 +72,10 @@ class ResNet(nn.Module):
     ) -> Float[Tensor, "batch outputs height width"]:
         height, width = images.shape[2:]
         return self.layers(images)[:, :, :height, :width].tanh()
+
+    def takes(self, trained: Size) -> Takes:
+        """Sizes of image, whatever the network has learnt from."""
+        return Takes(1 << HALVINGS, least=SMALLEST, reach="local")
 
 
 class ResNetConfig(Config):

@@ -16,6 +16,7 @@ from cardigan.errors import RecipeError
 from cardigan.networks.layers import UpConv2d, normal
 from cardigan.networks.noise import Dropout
 from cardigan.networks.norms import Statistics, TranslatorNorm, norm
+from cardigan.networks.sizes import Takes
 from cardigan.networks.strided import Double, Halve
 
 Size = tuple[int, int]
@@ -26,6 +27,8 @@ COARSEST = 15
 """Pixels of the bottleneck's shorter side beyond which a network is not taken to see the whole image."""
 NOISY = 3
 """The decoder's blocks with dropout."""
+SEEN = 3
+"""As many times its own width of the image does a pixel of the bottleneck see."""
 
 
 def halvings(size: Size) -> int:
@@ -114,6 +117,11 @@ class UNet(nn.Module):
         if not self.skips:
             return F.relu(maps)
         return torch.cat([maps, skipped], 1).relu_()
+
+    def takes(self, trained: Size) -> Takes:
+        """Sizes of image, for a network that has learnt from images of this (height, width)."""
+        multiple = 1 << self.depth
+        return Takes(multiple, least=multiple, reach="whole" if max(trained) <= SEEN * multiple else "local")
 
     def check(self, images: Tensor) -> None:
         height, width = images.shape[2:]
