@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cardigan.networks import strided
-from cardigan.networks.strided import Double, Halve, Same
+from cardigan.networks.strided import Conv, Double, Halve, Same
 
 SHAPES = [(5, 3), (3, 5)]
 """Coarse and fine channels: one doubling with few fine channels, one with many."""
@@ -18,27 +18,31 @@ def always_deep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strided, "is_deep", lambda *_: True)
 
 
-@pytest.fixture(params=[False, True], ids=["shallow", "deep"])
-def deep(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strided, "is_deep", lambda *_: request.param)
+@pytest.fixture(params=["plain", "deep", "heavy", "scattered"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every way that a layer may take, whatever its size."""
+    for name in ("deep", "heavy", "scattered"):
+        monkeypatch.setattr(strided, f"is_{name}", lambda *_, name=name: name == request.param)
 
 
-def pair(transposed: bool, coarse: int, fine: int) -> tuple[nn.Module, nn.Module]:
+def pair(transposed: bool, coarse: int, fine: int, kernel: int = 4) -> tuple[nn.Module, nn.Module]:
     torch.manual_seed(0)
     channels = (coarse, fine) if transposed else (fine, coarse)
-    ours = (Double if transposed else Halve)(*channels).double()
-    plain = (nn.ConvTranspose2d if transposed else nn.Conv2d)(*channels, 4, 2, 1).double()
+    ours = (Double if transposed else Halve)(*channels, kernel).double()
+    rest = (4 - kernel,) if transposed else ()
+    plain = (nn.ConvTranspose2d if transposed else nn.Conv2d)(*channels, kernel, 2, 1, *rest).double()
     plain.load_state_dict(ours.state_dict())
     return ours, plain
 
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(("coarse", "fine"), SHAPES)
+@pytest.mark.parametrize("kernel", [4, 3])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_gradients_are_torchs(
-    transposed: bool, coarse: int, fine: int, layout: torch.memory_format, deep: None
+    transposed: bool, coarse: int, fine: int, kernel: int, layout: torch.memory_format, way: None
 ) -> None:
-    ours, plain = pair(transposed, coarse, fine)
+    ours, plain = pair(transposed, coarse, fine, kernel)
     x = torch.randn(2, ours.in_channels, 6, 8, dtype=torch.float64).contiguous(memory_format=layout)
     results = []
     for module in (ours, plain):
@@ -52,16 +56,17 @@ def test_gradients_are_torchs(
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(("coarse", "fine"), SHAPES)
-def test_second_derivatives(transposed: bool, coarse: int, fine: int, deep: None) -> None:
-    module, _ = pair(transposed, coarse, fine)
+@pytest.mark.parametrize("kernel", [4, 3])
+def test_second_derivatives(transposed: bool, coarse: int, fine: int, kernel: int, way: None) -> None:
+    module, _ = pair(transposed, coarse, fine, kernel)
     x = torch.randn(1, module.in_channels, 4, 4, dtype=torch.float64, requires_grad=True)
     weight = module.weight.detach().clone().requires_grad_()
 
     def apply(maps: Tensor, kernel: Tensor) -> Tensor:
         return strided._Strided.apply(maps, kernel, transposed).tanh()
 
-    assert torch.autograd.gradcheck(apply, (x, weight))
-    assert torch.autograd.gradgradcheck(apply, (x, weight))
+    assert torch.autograd.gradcheck(apply, (x, weight), fast_mode=True)
+    assert torch.autograd.gradgradcheck(apply, (x, weight), fast_mode=True)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -88,7 +93,9 @@ def test_under_autocast_the_gradient_is_as_good_as_torchs(transposed: bool, fine
 
 
 def test_matrix_products_are_taken_for_deep_layers_and_fast_products_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    deep, shallow = torch.empty(512, 256, 4, 4), torch.empty(128, 64, 4, 4)
+    channels_last = {"memory_format": torch.channels_last}
+    deep = torch.empty(512, 256, 4, 4).contiguous(**channels_last)
+    shallow = torch.empty(128, 64, 4, 4).contiguous(**channels_last)
     few, many = torch.empty(64, 512, 4, 4), torch.empty(64, 512, 16, 16)
     assert torch.get_float32_matmul_precision() == "highest"
     assert not strided.is_deep(deep, few)
@@ -97,7 +104,38 @@ def test_matrix_products_are_taken_for_deep_layers_and_fast_products_only(monkey
     assert not strided.is_deep(shallow, few.bfloat16())
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
     assert strided.is_deep(deep, few)
+    assert not strided.is_deep(deep.contiguous(), few)
     assert not strided.is_deep(deep, few.double())
+
+
+def test_large_weights_of_few_positions_are_read_once() -> None:
+    weight = torch.empty(512, 512, 4, 4)
+    assert strided.is_heavy(weight, 64)
+    assert not strided.is_heavy(weight, 65)
+    assert not strided.is_heavy(weight.bfloat16(), 64)
+    assert not strided.is_heavy(weight.contiguous(memory_format=torch.channels_last), 64)
+
+
+def test_weight_gradients_of_large_images_are_taken_of_contiguous_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    original = torch.ops.aten.convolution_backward
+    spy = lambda *given: asked.append(given[0].is_contiguous() and given[1].is_contiguous()) or original(*given)  # noqa: E731
+    monkeypatch.setattr(strided.torch.ops.aten, "convolution_backward", spy)
+    monkeypatch.setattr(strided, "LARGE_IMAGE", 2 * 12 * 12)
+    for side in (10, 12):
+        for layer in (Conv(2, 3, 3), Halve(2, 3, 3), Double(3, 2, 3)):
+            maps = torch.randn(1, layer.in_channels, side, side).contiguous(memory_format=torch.channels_last)
+            layer(maps).square().sum().backward()
+    # Below the limit a `Conv` is torch's own; a doubling's fine maps are four times as large as its coarse ones.
+    assert asked == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize("kernel", [4, 3])
+@pytest.mark.parametrize(("height", "width"), [(7, 8), (8, 7), (5, 5)])
+def test_odd_sides_are_halved_as_torch_does(kernel: int, height: int, width: int) -> None:
+    ours, plain = pair(False, 3, 2, kernel)
+    x = torch.randn(2, 2, height, width, dtype=torch.float64)
+    torch.testing.assert_close(ours(x), plain(x))
 
 
 @pytest.fixture
@@ -120,8 +158,8 @@ def test_convolutions_are_torchs_in_every_order_of_differentiation(kernel: int, 
     def apply(maps: Tensor, weights: Tensor) -> Tensor:
         return strided._Convolved.apply(maps, weights, step, margin).tanh()
 
-    assert torch.autograd.gradcheck(apply, (x, weight))
-    assert torch.autograd.gradgradcheck(apply, (x, weight))
+    assert torch.autograd.gradcheck(apply, (x, weight), fast_mode=True)
+    assert torch.autograd.gradgradcheck(apply, (x, weight), fast_mode=True)
 
 
 @pytest.mark.parametrize("layer", [lambda: Same(4, 6), lambda: Halve(4, 6), lambda: Double(6, 4)])

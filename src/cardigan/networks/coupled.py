@@ -19,8 +19,9 @@ from cardigan.config import Config
 from cardigan.networks.layers import normal
 from cardigan.networks.norms import InstanceNorm
 from cardigan.networks.sizes import Takes
-from cardigan.networks.strided import Conv, Double3, Same
+from cardigan.networks.strided import Conv, Double, Halve, Same
 from cardigan.networks.translator import SMALLEST, check_size
+from cardigan.networks.winograd import Conv3, Lay
 
 Domain = Literal[0, 1]
 Channels = tuple[int, int]
@@ -40,11 +41,8 @@ class Residual(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.layers = nn.Sequential(
-            Same(channels, channels),
-            InstanceNorm(),
-            nn.ReLU(inplace=True),
-            Same(channels, channels),
-            InstanceNorm(),
+            *(nn.ZeroPad2d(1), Conv3(channels, channels), InstanceNorm(), nn.ReLU(inplace=True)),
+            *(nn.ZeroPad2d(1), Conv3(channels, channels), InstanceNorm()),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -182,15 +180,15 @@ class CoupledConfig(Config):
         return normal(network)
 
     def encoder(self, channels: int, widths: list[int]) -> nn.Sequential:
-        layers = active(Same(channels, widths[0], 7))
+        layers = [Lay(widths[-1]), *active(Same(channels, widths[0], 7))]
         for before, after in pairwise(widths):
-            layers += active(Conv(before, after, 3, stride=2, padding=1))
+            layers += active(Halve(before, after, 3))
         return nn.Sequential(*layers, *residuals(widths[-1], self.blocks))
 
     def decoder(self, channels: int, widths: list[int]) -> nn.Sequential:
         layers = residuals(widths[-1], self.blocks)
         for before, after in pairwise(widths[::-1]):
-            layers += active(Double3(before, after))
+            layers += active(Double(before, after, 3))
         return nn.Sequential(*layers, Same(widths[0], channels, 1), nn.Tanh())
 
 
@@ -241,6 +239,4 @@ class CoupledDiscriminatorConfig(Config):
 
 
 def strided_layers(widths: list[int]) -> list[nn.Module]:
-    return [
-        layer for before, after in pairwise(widths) for layer in active(Conv(before, after, 3, stride=2, padding=1))
-    ]
+    return [layer for before, after in pairwise(widths) for layer in active(Halve(before, after, 3))]

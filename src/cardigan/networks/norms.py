@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,11 +13,14 @@ Statistics = Literal["instance", "running", "batch"]
 class InstanceNorm(nn.Module):
     """Each map of each image to mean 0 and variance 1, with nothing learnt (Ulyanov et al. 2016).
 
-    It is group normalisation with a group for each channel, which has an exact gradient in every memory layout.
+    It is group normalisation with a group for each channel, or batch normalisation of each image where channels lie
+    last: unlike torch's own both have the right gradient in every memory layout, and each is fast in one of them.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.group_norm(input, input.shape[1])
+        if input.device.type != "cpu" or input.is_contiguous():
+            return F.group_norm(input, input.shape[1])
+        return torch.cat([F.batch_norm(image, None, None, training=True) for image in input.split(1)])
 
 
 class BatchNorm(nn.BatchNorm2d):

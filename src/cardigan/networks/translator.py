@@ -14,8 +14,9 @@ from cardigan.errors import RecipeError
 from cardigan.networks.layers import UpConv2d, normal
 from cardigan.networks.norms import Statistics, TranslatorNorm, norm
 from cardigan.networks.sizes import Takes
-from cardigan.networks.strided import Conv, Double3
+from cardigan.networks.strided import Conv, Double, Halve
 from cardigan.networks.unet import Size
+from cardigan.networks.winograd import Conv3, Lay
 
 SMALLEST = 8
 HALVINGS = 2
@@ -40,10 +41,9 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int, config: ResNetConfig):
         super().__init__()
-        self.layers = nn.Sequential(
-            *config.reflected(channels, channels, 3), *config.active(channels), *config.reflected(channels, channels, 3)
-        )
-        self.layers.extend(config.norm(channels))
+        pad, bias = nn.ReflectionPad2d(1), config.biased
+        first, second = [pad, Conv3(channels, channels, bias)], [pad, Conv3(channels, channels, bias)]
+        self.layers = nn.Sequential(*first, *config.active(channels), *second, *config.norm(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layers(x)
@@ -58,14 +58,14 @@ class ResNet(nn.Module):
     def __init__(self, config: ResNetConfig, inputs: int, outputs: int):
         super().__init__()
         widths = [config.width << level for level in range(HALVINGS + 1)]
-        layers = [*config.reflected(inputs, config.width, 7), *config.active(config.width)]
+        pad = nn.ReflectionPad2d(3)
+        layers = [Lay(widths[-1]), pad, Conv(inputs, config.width, 7, bias=config.biased), *config.active(config.width)]
         for before, after in pairwise(widths):
-            layers += [Conv(before, after, 3, stride=2, padding=1, bias=config.biased), *config.active(after)]
+            layers += [Halve(before, after, 3, bias=config.biased), *config.active(after)]
         layers += [Residual(widths[-1], config) for _ in range(config.blocks)]
         for before, after in pairwise(widths[::-1]):
             layers += [config.double(before, after), *config.active(after)]
-        pad, last = nn.ReflectionPad2d(3), Conv(config.width, outputs, 7)
-        self.layers = nn.Sequential(*layers, pad, last)
+        self.layers = nn.Sequential(*layers, pad, Conv(config.width, outputs, 7))
 
     def forward(
         self, images: Float[Tensor, "batch inputs height width"]
@@ -109,9 +109,6 @@ class ResNetConfig(Config):
     def biased(self) -> bool:
         return self.normalisation != "batch"
 
-    def reflected(self, inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
-        return [nn.ReflectionPad2d(kernel // 2), Conv(inputs, outputs, kernel, bias=self.biased)]
-
     def norm(self, channels: int) -> list[nn.Module]:
         return norm(self.normalisation, channels, self.statistics)
 
@@ -119,5 +116,6 @@ class ResNetConfig(Config):
         return [*self.norm(channels), nn.ReLU(inplace=True)]
 
     def double(self, inputs: int, outputs: int) -> nn.Module:
-        layer = Double3 if self.upsampling == "transposed" else UpConv2d
-        return layer(inputs, outputs, bias=self.biased)
+        if self.upsampling == "transposed":
+            return Double(inputs, outputs, 3, bias=self.biased)
+        return UpConv2d(inputs, outputs, bias=self.biased)
