@@ -48,7 +48,7 @@ def run(
     """
     from cardigan.apps.files import listed_on_stdin
     from cardigan.apps.model import load
-    from cardigan.apps.translation import TranslateOptions, translate_files
+    from cardigan.apps.translating.files import TranslateOptions, translate_files
 
     options = TranslateOptions(
         to=to,
