@@ -19,12 +19,12 @@ import torch
 from PIL import Image, ImageCms
 from torch import nn
 
-from cardigan.apps.before_after import BEFORE
 from cardigan.apps.model import Model, load
-from cardigan.apps.picture_files import about
-from cardigan.apps.tiling import Axis, axis, chosen_overlap, chosen_tile, reflected, strips
-from cardigan.apps.translation import TranslateOptions, translate_files
-from cardigan.apps.way import Way, as_images
+from cardigan.apps.translating.before_after import BEFORE
+from cardigan.apps.translating.files import TranslateOptions, translate_files
+from cardigan.apps.translating.picture_files import about
+from cardigan.apps.translating.tiling import Axis, axis, chosen_overlap, chosen_tile, reflected, strips
+from cardigan.apps.translating.way import AT_ONCE, Way, as_images
 from cardigan.data import Splits, png16
 from cardigan.data.decode import decode
 from cardigan.data.order import derived_seed
@@ -34,7 +34,7 @@ from cardigan.networks import CoVAEConfig, ResNetConfig, UNetConfig
 from cardigan.networks.sizes import Takes
 from cardigan.training.model import save_model
 from cli_runs import SHORT, refused, succeeds
-from small import small_sides, small_trainer
+from small import TRANSLATORS, small_sides, small_trainer
 
 COLOURS = {"sky": (0, 0, 255), "road": (90, 90, 90), "car": (200, 0, 0)}
 LOCAL = Takes(4, 8, "local")
@@ -253,6 +253,27 @@ def test_what_changes_nothing_leaves_no_seam(models: Path, monkeypatch: pytest.M
         way = Way(model, tile=tile)
         pictures = [noise(i, *size) for i in range(3)]
         assert all(map(np.array_equal, way.translated(pictures, [0, 1, 2]), pictures))
+
+
+def test_no_more_than_some_tiles_are_computed_at_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, shapes = load(models / "cyclegan", "cpu"), []
+    monkeypatch.setattr(model, "translate", lambda images, **_: shapes.append(images.shape) or images)
+    way, pictures, steps = Way(model, tile=64), [noise(0, 300, 2000)] * 2, []
+    way.translated(pictures, [0, 1], steps.append)
+    assert sum(shape[0] for shape in shapes) == sum(steps) == 2 * way.tiles_of((300, 2000))
+    assert {shape[1:] for shape in shapes} == {(3, 64, 64)}
+    assert 8 < max(shape[0] for shape in shapes) <= AT_ONCE["cpu"] // 64**2
+    assert way.at_once(10**9) == 1
+
+
+def test_a_network_of_one_size_takes_tiles_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    game = {"name": "adaptation", "translator": {"width": 4}, "discriminator": {"width": 4}}
+    players = {"discriminator": {"name": "adam"}, "translator": {"name": "adam"}}
+    monkeypatch.setitem(TRANSLATORS, "adaptation", {"game": game, "optimiser": players})
+    way = Way(load(model_folder(tmp_path, "adaptation", small_sides(False, (3, 3), 32, labelled=True)), "cpu"))
+    for size, tiles in {(3, 5): 1, (32, 32): 1, (33, 32): 2, (60, 70): 9}.items():
+        (made,) = way.translated([noise(0, *size)], [0])
+        assert (made.shape, way.tiles_of(size)) == ((*size, 3), tiles)
 
 
 def test_a_tile_suits_the_network() -> None:

@@ -44,11 +44,11 @@ def run(
 
     The model is one of pix2pix, cyclegan or unit. Images larger than a tile are translated in tiles that fade into each
     other; by default a tile has 512 pixels a side, or where the network sees the whole of an image, as many as it was
-    trained with. In DIR lies a page that shows all of them before and after: index.html.
+    trained with. Beside them a page shows all before and after: index.html.
     """
     from cardigan.apps.files import listed_on_stdin
     from cardigan.apps.model import load
-    from cardigan.apps.translation import TranslateOptions, translate_files
+    from cardigan.apps.translating.files import TranslateOptions, translate_files
 
     options = TranslateOptions(
         to=to,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cardigan.apps.model import Model
-from cardigan.apps.tiling import Axis, axis, chosen_overlap, chosen_tile, strips
+from cardigan.apps.translating.tiling import Axis, axis, chosen_overlap, chosen_tile, strips
 from cardigan.data.decode import MODES, Pixels
 from cardigan.data.order import derived_seed
 from cardigan.data.palette import classes_of

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import NonNegativeInt
 
-from cardigan.apps.before_after import BEFORE, Shown, page, write_small
 from cardigan.apps.files import appearing, check_place, reading_progress, steps_progress
 from cardigan.apps.model import Model
-from cardigan.apps.picture_files import FORMATS, About, about, write_classes, write_picture
-from cardigan.apps.way import Size, Way
+from cardigan.apps.translating.before_after import BEFORE, Shown, page, write_small
+from cardigan.apps.translating.picture_files import FORMATS, About, about, write_classes, write_picture
+from cardigan.apps.translating.way import Size, Way
 from cardigan.config import Config
 from cardigan.data import DataOptions
 from cardigan.data.decode import MODES, SUFFIXES, Pixels, Unreadable, decode, prepare, quiet_pillow

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from cardigan.apps.picture_files import eight_bits
+from cardigan.apps.translating.picture_files import eight_bits
 from cardigan.data import DataOptions
 from cardigan.data.decode import Pixels, prepare
 
