@@ -34,7 +34,14 @@ def test_the_named_recipes_are_there() -> None:
     assert set(NAMES) <= set(recipe_names())
 
 
-TRANSLATIONS = ("pix2pix", "cyclegan", "unit", "adaptation")
+NARROW = {
+    "pix2pix": {"generator": {"width": 8, "max_width": 16}, "discriminator": {"width": 8}},
+    "cyclegan": {"generator": {"width": 8, "blocks": 2}, "discriminator": {"width": 8}},
+    "unit": {"translator": {"width": 8, "blocks": 1}, "discriminator": {"width": 8, "depth": 4}},
+    "adaptation": {"translator": {"width": 4}, "discriminator": {"width": 4}},
+}
+NARROW |= {f"{name}-small": NARROW[name] for name in ("pix2pix", "cyclegan", "unit")}
+TRANSLATIONS = tuple(NARROW)
 
 
 @pytest.mark.parametrize("name", TRANSLATIONS)
@@ -48,14 +55,6 @@ def test_translation_plays_a_round_at_any_size_of_its_own(name: str, channels: t
     assert trainer.is_finite()
     assert trainer.images == table["batch"]
     assert trainer.preview(4).shape[1:] == (3, 32, 32)
-
-
-NARROW = {
-    "pix2pix": {"generator": {"width": 8, "max_width": 16}, "discriminator": {"width": 8}},
-    "cyclegan": {"generator": {"width": 8, "blocks": 2}, "discriminator": {"width": 8}},
-    "unit": {"translator": {"width": 8, "blocks": 1}, "discriminator": {"width": 8, "depth": 4}},
-    "adaptation": {"translator": {"width": 4}, "discriminator": {"width": 4}},
-}
 
 
 @pytest.mark.parametrize("name", [name for name in recipe_names() if name not in TRANSLATIONS])
