@@ -10,10 +10,10 @@ from PIL import Image
 
 from cardigan.data.worlds.canvas import Camera, Canvas
 from cardigan.data.worlds.dice import Dice
-from cardigan.data.worlds.street_labels import BUILDING, GRASS, LAMP, MARKING, PAVEMENT, ROAD, SKY, TREE, WINDOW
-from cardigan.data.worlds.street_layout import plan_street
-from cardigan.data.worlds.street_light import by_day, layered
 from cardigan.data.worlds.streets import CLASSES, Scene, draw, scene
+from cardigan.data.worlds.streets.labels import BUILDING, GRASS, LAMP, MARKING, PAVEMENT, ROAD, SKY, TREE, WINDOW
+from cardigan.data.worlds.streets.layout import plan_street
+from cardigan.data.worlds.streets.light import by_day, layered
 
 SIDE = 96
 COUNT = 24

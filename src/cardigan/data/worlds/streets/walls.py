@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from cardigan.data.worlds.canvas import FINEST, NEAR, Canvas, Flat, Point
 from cardigan.data.worlds.dice import Colour, blend, scaled
-from cardigan.data.worlds.street_labels import BUILDING, DOOR, WINDOW
-from cardigan.data.worlds.street_plan import Building, Panes
+from cardigan.data.worlds.streets.labels import BUILDING, DOOR, WINDOW
+from cardigan.data.worlds.streets.plan import Building, Panes
 
 GLASS: tuple[Colour, ...] = ((0.15, 0.19, 0.25), (0.24, 0.31, 0.39), (0.36, 0.47, 0.57), (0.58, 0.69, 0.78))
 """By tint: what a window mirrors by day."""

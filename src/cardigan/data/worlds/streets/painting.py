@@ -9,16 +9,13 @@ from numpy.typing import NDArray
 
 from cardigan.data.worlds.canvas import Canvas
 from cardigan.data.worlds.dice import Dice
-from cardigan.data.worlds.street_buildings import building, tower
-from cardigan.data.worlds.street_cars import car
-from cardigan.data.worlds.street_ground import ground, hills
-from cardigan.data.worlds.street_labels import CLASSES
-from cardigan.data.worlds.street_layout import plan_street
-from cardigan.data.worlds.street_light import day_and_night
-from cardigan.data.worlds.street_plan import Building, Car, Hedge, Lamp, Lot, Person, Plan, Standing, Tree
-from cardigan.data.worlds.street_things import hedge, lamp, person, tree
-
-__all__ = ["CLASSES", "Scene", "scene"]
+from cardigan.data.worlds.streets.buildings import building, tower
+from cardigan.data.worlds.streets.cars import car
+from cardigan.data.worlds.streets.ground import ground, hills
+from cardigan.data.worlds.streets.layout import plan_street
+from cardigan.data.worlds.streets.light import day_and_night
+from cardigan.data.worlds.streets.plan import Building, Car, Hedge, Lamp, Lot, Person, Plan, Standing, Tree
+from cardigan.data.worlds.streets.things import hedge, lamp, person, tree
 
 
 @dataclass(frozen=True)

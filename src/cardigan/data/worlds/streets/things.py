@@ -6,8 +6,8 @@ import math
 
 from cardigan.data.worlds.canvas import FINEST, FRONT, Canvas, Flat, Point
 from cardigan.data.worlds.dice import Colour, blend, scaled
-from cardigan.data.worlds.street_labels import LAMP, PERSON, TREE
-from cardigan.data.worlds.street_plan import Hedge, Lamp, Person, Tree
+from cardigan.data.worlds.streets.labels import LAMP, PERSON, TREE
+from cardigan.data.worlds.streets.plan import Hedge, Lamp, Person, Tree
 
 BLACK: Colour = (0.07, 0.07, 0.08)
 

@@ -7,8 +7,8 @@ import math
 from cardigan.data.worlds.canvas import FAR, FINEST, FRONT, NEAR, UP, Canvas
 from cardigan.data.worlds.dice import Colour, scaled
 from cardigan.data.worlds.noise import Floats
-from cardigan.data.worlds.street_labels import GRASS, MARKING, PAVEMENT, ROAD, TREE
-from cardigan.data.worlds.street_plan import Street
+from cardigan.data.worlds.streets.labels import GRASS, MARKING, PAVEMENT, ROAD, TREE
+from cardigan.data.worlds.streets.plan import Street
 
 
 def strip(canvas: Canvas, x0: float, x1: float, z0: float, z1: float, surface: int, y: float = 0.0) -> None:

@@ -6,9 +6,9 @@ import math
 
 from cardigan.data.worlds.canvas import FINEST, FRONT, NEAR, Canvas, Flat, Point
 from cardigan.data.worlds.dice import blend, scaled
-from cardigan.data.worlds.street_labels import BUILDING, ROOF, WINDOW
-from cardigan.data.worlds.street_plan import Building, Tower
-from cardigan.data.worlds.street_walls import GLASS, LIGHTS, Wall, facade, glass
+from cardigan.data.worlds.streets.labels import BUILDING, ROOF, WINDOW
+from cardigan.data.worlds.streets.plan import Building, Tower
+from cardigan.data.worlds.streets.walls import GLASS, LIGHTS, Wall, facade, glass
 
 
 def building(canvas: Canvas, house: Building, shift: Flat) -> None:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from cardigan.data.worlds.canvas import FINEST, Canvas, Flat, Point
 from cardigan.data.worlds.dice import Colour, blend, scaled
-from cardigan.data.worlds.street_labels import CAR
-from cardigan.data.worlds.street_plan import Car
+from cardigan.data.worlds.streets.labels import CAR
+from cardigan.data.worlds.streets.plan import Car
 
 
 class Shape(NamedTuple):

@@ -11,8 +11,8 @@ from PIL import Image
 from cardigan.data.worlds.canvas import Canvas, Glow, Surfaces
 from cardigan.data.worlds.dice import Colour
 from cardigan.data.worlds.noise import TILE, Floats, grain, noise, rolled, sampled
-from cardigan.data.worlds.street_labels import GROUND, SKY
-from cardigan.data.worlds.street_plan import Day, Plan
+from cardigan.data.worlds.streets.labels import GROUND, SKY
+from cardigan.data.worlds.streets.plan import Day, Plan
 
 
 @dataclass(frozen=True)

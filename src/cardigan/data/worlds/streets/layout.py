@@ -9,8 +9,8 @@ import numpy as np
 from cardigan.data.worlds.canvas import Camera
 from cardigan.data.worlds.dice import Colour, Dice, scaled
 from cardigan.data.worlds.noise import Floats
-from cardigan.data.worlds.street_districts import ACCENTS, DISTRICTS, HAIR, PAINTS, SKIN, TROUSERS, WEATHERS, District
-from cardigan.data.worlds.street_plan import (
+from cardigan.data.worlds.streets.districts import ACCENTS, DISTRICTS, HAIR, PAINTS, SKIN, TROUSERS, WEATHERS, District
+from cardigan.data.worlds.streets.plan import (
     Building,
     Car,
     Day,
