@@ -186,7 +186,7 @@ def test_setting_without_equals_is_refused() -> None:
 def test_unknown_recipe_suggests_and_lists() -> None:
     with pytest.raises(RecipeError, match="did you mean dcgan"):
         recipe_table("dcgna")
-    with pytest.raises(RecipeError, match="choose one of autoencoder"):
+    with pytest.raises(RecipeError, match="choose one of adaptation, autoencoder"):
         recipe_table("qqq")
 
 
