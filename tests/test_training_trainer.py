@@ -125,7 +125,17 @@ def test_average_ramps_up_and_can_be_switched_off() -> None:
     ramping = WeightAverage(AverageConfig(half_life=1000, ramp=0.05), {"net": module})
     assert ramping.decay(images=200, fresh=10) == pytest.approx(0.5)  # half-life is 5 % of 200 images
     assert ramping.decay(images=10**9, fresh=1000) == pytest.approx(0.5)
-    assert WeightAverage(AverageConfig(half_life=0), {"net": module}).decay(images=100, fresh=1) == 0.0
+
+
+def test_without_an_average_no_copy_is_kept_and_the_newest_weights_are_shown() -> None:
+    module = nn.Linear(1, 1)
+    average = WeightAverage(AverageConfig(half_life=0), {"net": module})
+    assert not average.state_dict()
+    with torch.no_grad():
+        module.weight.fill_(3.0)
+    average.update(images=10, fresh=10)
+    with average.applied():
+        assert module.weight.item() == 3.0
 
 
 def test_average_applied_changes_places_and_back() -> None:

@@ -44,12 +44,20 @@ class WeightAverage:
 
     def __init__(self, config: AverageConfig, modules: Mapping[str, nn.Module]) -> None:
         self.config = config
-        self.live = {f"{name}.{key}": t for name, module in modules.items() for key, t in tensors(module)}
+        averaged = modules.items() if self.remembers else ()
+        self.live = {f"{name}.{key}": t for name, module in averaged for key, t in tensors(module)}
         self.values = {key: tensor.detach().clone() for key, tensor in self.live.items()}
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is an average; else the newest weights are all there is, and no copy of them is kept."""
+        return self.config.half_life > 0
 
     @torch.no_grad()
     def update(self, images: int, fresh: int) -> None:
         """Take in the newest weights: `images` have been seen, `fresh` of them since the last update."""
+        if not self.values:
+            return
         averaged = {key: value for key, value in self.values.items() if value.is_floating_point()}
         live = [self.live[key] for key in averaged]
         torch._foreach_lerp_(list(averaged.values()), live, 1.0 - self.decay(images, fresh))
@@ -88,6 +96,10 @@ class PowerAverage(WeightAverage):
     def __init__(self, width: float, config: AverageConfig, modules: Mapping[str, nn.Module]) -> None:
         super().__init__(config, modules)
         self.width, self.exponent = width, exponent_of(width)
+
+    @property
+    def remembers(self) -> bool:
+        return True
 
     def decay(self, images: int, fresh: int) -> float:
         return decay(self.exponent, images, fresh)
