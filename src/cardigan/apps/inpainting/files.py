@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -99,24 +99,16 @@ def inpaint_files(
         CardiganError: with one line that says what to do.
     """
     options = options or CompletionOptions()
-    model.generative()
+    refuse_unfit(model, mask, against)
     check_place(out, folder=True)
     spec = model.spec
-    if spec.kind != "images":
-        raise RunError(f"{model.config.recipe} makes points, which have no holes: take a model of images")
-    if mask not in MASKS and "network" in against:
-        raise RecipeError(
-            f"a network is trained for holes of one kind: choose --mask {', '.join(MASKS)}, not a picture"
-        )
     given, notes = (None, ()) if mask in MASKS else given_mask(mask, spec)
     splits = open_as(source, spec)
     network = cache(lambda: trained(mask) if trained else None)
     fillings = rivals(against, model, options, network)
     available = len(splits.test) + len(splits.train)
     wanted = min(images or available, available)
-    scores: dict[str, list[Tensor]] = {}
-    steps: list[Tensor] = []
-    panel = Panel(spec)
+    tally, panel = Tally(), Panel(spec)
     with appearing(out) as draft, steps_progress("completing", wanted) as progress:
         draft.mkdir()
         for start, split, indices in parts(splits, wanted):
@@ -128,16 +120,14 @@ def inpaint_files(
             masked = whole.masked_fill(holes, 0.0)
             results = {"blended": done.images, "pasted": done.pasted} if options.blended else {"pasted": done.pasted}
             results |= {name: fill(masked, holes) for name, fill in fillings.items()}
-            for name, filled in results.items():
-                scores.setdefault(name, []).append(score(filled, whole, holes))
-            steps.append(done.steps)
+            tally.add(results, whole, holes, done.steps)
             for stem, image in zip(stems(split, indices), done.images, strict=True):
                 write_example(image, spec, draft / stem)
             panel.add({"original": whole, "masked": masked, "generated": done.generated, **results})
         save_picture(panel.drawn(), draft / "comparison.png")
     return Completed(
-        scores={name: summary(torch.cat(values, dim=1)) for name, values in scores.items()},
-        steps=torch.cat(steps).float().mean().item(),
+        scores=tally.summaries(),
+        steps=tally.mean_steps(),
         notes=(
             *notes,
             *learnt(network() if "network" in fillings else None),
@@ -146,6 +136,40 @@ def inpaint_files(
         ),
         protocol=protocol(model, source, mask, wanted, options),
     )
+
+
+def refuse_unfit(model: Model, mask: str, against: Sequence[str]) -> None:
+    """Refuse a model that makes no images, and a network trained for holes that are of no kind.
+
+    Raises:
+        RunError, RecipeError: with one line that says what to do.
+    """
+    model.generative()
+    if model.spec.kind != "images":
+        raise RunError(f"{model.config.recipe} makes points, which have no holes: take a model of images")
+    if mask not in MASKS and "network" in against:
+        raise RecipeError(
+            f"a network is trained for holes of one kind: choose --mask {', '.join(MASKS)}, not a picture"
+        )
+
+
+class Tally:
+    """Scores of each way of filling, and the steps of the searches, a part of the images at a time."""
+
+    def __init__(self) -> None:
+        self.scores: dict[str, list[Tensor]] = {}
+        self.steps: list[Tensor] = []
+
+    def add(self, results: Mapping[str, Tensor], images: Tensor, holes: Tensor, steps: Tensor) -> None:
+        for name, filled in results.items():
+            self.scores.setdefault(name, []).append(score(filled, images, holes))
+        self.steps.append(steps)
+
+    def summaries(self) -> dict[str, Score]:
+        return {name: summary(torch.cat(values, dim=1)) for name, values in self.scores.items()}
+
+    def mean_steps(self) -> float:
+        return torch.cat(self.steps).float().mean().item()
 
 
 def learnt(network: Model | None) -> tuple[str, ...]:
