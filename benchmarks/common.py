@@ -84,10 +84,12 @@ def located(data: str) -> str:
 # ---- training -----------------------------------------------------------------------------------------------------
 
 
-def new_trainer(recipe: Recipe, splits: Splits, data: str, kind: type[Trainer] = Trainer) -> Trainer:
+def new_trainer(
+    recipe: Recipe, splits: Splits, data: str, kind: type[Trainer] = Trainer, device: str = "cpu"
+) -> Trainer:
     """A trainer that writes nothing: benchmarks look at it between its rounds."""
     record = RunRecord(data=data, digest=splits.train.digest, spec=splits.train.spec, recipe=recipe)
-    return kind(record, splits, RunFolder(Path(tempfile.gettempdir()) / "benchmark"), "cpu")
+    return kind(record, splits, RunFolder(Path(tempfile.gettempdir()) / "benchmark"), device)
 
 
 def calibrated(job: Job, splits: Splits, kind: type[Trainer] = Trainer, seconds: float = 4.0) -> Trainer:

@@ -160,13 +160,15 @@ def small_sides(
     return Splits(split("train", blobs.train), split("test", blobs.test))
 
 
-def small_trainer(folder: Path, kind: str = "gan", /, splits: Splits | None = None, **changes: Any) -> Trainer:
+def small_trainer(
+    folder: Path, kind: str = "gan", /, splits: Splits | None = None, device: str = "cpu", **changes: Any
+) -> Trainer:
     splits = splits or (small_sides(kind == "pix2pix") if kind in TRANSLATORS else small_splits())
     recipe = small_recipe(kind, **{"precision": "float32", **changes})
     run = RunFolder(folder)
     record = RunRecord(data="blobs", digest=splits.train.digest, spec=splits.train.spec, recipe=recipe)
     run.create(record)
-    return Trainer(record, splits, run, "cpu")
+    return Trainer(record, splits, run, device)
 
 
 def play(trainer: Trainer, rounds: int) -> Trainer:
