@@ -147,7 +147,8 @@ class Results:
             file.write(json.dumps(row) + "\n")
 
     def find(self, key: Row) -> Row | None:
-        """The newest row with that key."""
+        """The newest row with that key, whatever label it was made under."""
+        key = {name: value for name, value in key.items() if name != "label"}
         return next((row for row in reversed(self.rows()) if key.items() <= row.items()), None)
 
     def append_all(self, rows: Iterable[Row]) -> None:
@@ -244,7 +245,7 @@ def experiment(
 
     with ThreadPoolExecutor(args.jobs) as pool:
         list(pool.map(run, missing))
-    rows = [row for key in keys if (row := results.find(key)) is not None]
+    rows = [row | {"label": key["label"]} for key in keys if (row := results.find(key)) is not None]
     if len(rows) < len(keys):
         print(f"{len(keys) - len(rows)} trainings failed, or their recipes changed meanwhile", file=sys.stderr)
     return rows

@@ -75,7 +75,6 @@ TABLES = {
             "L1": (L1,),
             "GAN": GAN,
             "cGAN": ("game.l1=0",),
-            "L1 + GAN": ("game.conditional=false",),
             "L1 + cGAN": (),
         }
     ),
