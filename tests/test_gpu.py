@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from cardigan.apps.model import Model, load
-from cardigan.data import Batch
 from cardigan.training.trainer import Trainer
 from cli_runs import succeeds
 from small import GAMES, TRANSLATORS, play, small_splits, small_trainer, weights
@@ -37,12 +36,12 @@ def from_cpu(draw, like: bool):
     return drawn
 
 
-def moves(trainer: Trainer, batch: Batch) -> list[tuple[float, list[Tensor]]]:
+def moves(trainer: Trainer) -> list[tuple[float, list[Tensor]]]:
     """Loss and gradients of every move of one round, without a step between them."""
     torch.manual_seed(3)
     trainer.game.progress, trainer.game.rounds = 0.0, 0
     found = []
-    for move in trainer.game.round(iter(lambda: batch, None)):
+    for move in trainer.game.round(trainer.batches.stream()):
         parameters = [p for p in move.player.parameters() if p.requires_grad]
         gradients = torch.autograd.grad(move.loss, parameters, retain_graph=True, allow_unused=True)
         found.append((move.loss.item(), [g.cpu() for g in gradients if g is not None]))
@@ -57,9 +56,7 @@ def test_a_round_computes_what_it_computes_on_the_cpu(kind: str, tmp_path: Path)
     if kind in TRANSLATORS:  # dropout and code noise are the device's own
         for trainer in (here, there):
             trainer.game.eval()
-    dataset = here.splits.train
-    batches = [trainer.batch_of(dataset, 8) for trainer in (here, there)]
-    for (loss, gradients), (other, others) in zip(moves(here, batches[0]), moves(there, batches[1]), strict=True):
+    for (loss, gradients), (other, others) in zip(moves(here), moves(there), strict=True):
         assert other == pytest.approx(loss, rel=1e-4, abs=1e-5)
         for gradient, its in zip(gradients, others, strict=True):
             assert (its - gradient).norm() <= 2e-3 * gradient.norm() + 1e-6
