@@ -41,14 +41,15 @@ ALONE = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 @dataclass(frozen=True)
 class Job:
-    """One training of a benchmark: `minutes` of CPU time on one thread."""
+    """One training of a benchmark: `minutes` of CPU time on one thread, or so many `images` however long they take."""
 
     label: str
     data: str
     recipe: str
     seed: int
-    minutes: float
+    minutes: float | None
     settings: tuple[str, ...] = ()
+    images: int | None = None
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -71,7 +72,8 @@ class Job:
         recipe = self.resolved(splits, 1)
         text = recipe.model_dump_json(exclude={"seed", "images", "about", "log", "health"}) + splits.train.digest
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return {"label": self.label, "data": self.data, "seed": self.seed, "minutes": self.minutes, "digest": digest}
+        budget = {"minutes": self.minutes} if self.minutes else {"images": self.images}
+        return {"label": self.label, "data": self.data, "seed": self.seed, **budget, "digest": digest}
 
 
 def located(data: str) -> str:
@@ -93,7 +95,10 @@ def new_trainer(
 
 
 def calibrated(job: Job, splits: Splits, kind: type[Trainer] = Trainer, seconds: float = 4.0) -> Trainer:
-    """A trainer whose number of images takes about the job's minutes, so that its schedules end with the budget."""
+    """A trainer of the job's images, or of as many as take about its minutes: its schedules end with the budget."""
+    if job.images:
+        return job.trainer(splits, job.images)
+    assert job.minutes
     trial = job.trainer(splits, 10**12)
     rate = 1 / cost(trial, min(seconds, 6 * job.minutes), time.process_time)
     batch = trial.recipe.batch
@@ -200,11 +205,14 @@ def by_label(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def options(about: str | None, **defaults: Any) -> argparse.ArgumentParser:
-    """The options that all benchmarks have; `defaults` of data, minutes, seeds and recipes add those."""
+    """The options that all benchmarks have; `defaults` of data, minutes or images, seeds and recipes add those."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="folder of the results")
     if "minutes" in defaults:
         parser.add_argument("--minutes", type=float, help="CPU minutes of each training")
+    if "images" in defaults:
+        parser.add_argument("--images", type=int, help="images that each training is shown")
+    if "seeds" in defaults:
         parser.add_argument("--seeds", type=int, nargs="+")
         parser.add_argument("--recipes", nargs="+")
         parser.add_argument("--data")

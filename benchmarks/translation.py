@@ -1,7 +1,7 @@
-"""Translations for the same CPU time, measured on test images: what each term, network and patch of the papers is worth.
+"""Translations after as many images, measured on test images: what each term, network and patch of the papers is worth.
 
 Four tables: "losses", "networks" and "patches" are label maps to street photographs (CamVid, 128 x 128); "streets" is day to
-night of the drawn world, learnt without pairs and measured against the true night.
+night of the drawn world (32 x 32), learnt without pairs and measured against the true night.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ CAMVID = (
     NARROW_UNET,
     NARROW_PATCH,
 )
-DAY_TO_NIGHT = ("data.sides=['day', 'night']", "data.size=64")
+DAY_TO_NIGHT = ("data.sides=['day', 'night']", "data.size=32")
 RESIDUAL = (
     "game.generator={name='resnet', width=16, blocks=4}",
-    "game.discriminator={name='patch', width=16, max_width=128, receptive_field=34, normalisation='instance'}",
+    "game.discriminator={name='patch', width=16, max_width=128, receptive_field=16, normalisation='instance'}",
 )
 CYCLE = ("data.pairing=unpaired", *DAY_TO_NIGHT, *RESIDUAL)
 COUPLED = (
     "data.pairing=unpaired",
     *DAY_TO_NIGHT,
     "game.translator={width=16}",
-    "game.discriminator={width=16, max_width=128, depth=4}",
+    "game.discriminator={width=16, max_width=128, depth=3}",
 )
 L1, GAN = "game.adversarial=0", ("game.l1=0", "game.conditional=false")
 
@@ -45,9 +45,11 @@ class Comparison:
     Attributes:
         systems: recipe and settings of each row.
         shown: the metrics, and how many digits of each.
+        images: that each training is shown.
     """
 
     data: str
+    images: int
     systems: dict[str, tuple[str, tuple[str, ...]]]
     shown: dict[str, int]
 
@@ -66,7 +68,7 @@ PHOTOGRAPHS = {
 
 def of_camvid(rows: dict[str, tuple[str, ...]]) -> Comparison:
     systems = {label: ("pix2pix", (*CAMVID, *settings)) for label, settings in rows.items()}
-    return Comparison("camvid_320x240", systems, PHOTOGRAPHS)
+    return Comparison("camvid_320x240", 1_500, systems, PHOTOGRAPHS)
 
 
 TABLES = {
@@ -91,6 +93,7 @@ TABLES = {
     ),
     "streets": Comparison(
         "streets",
+        2_000,
         {
             "pix2pix (pairs)": ("pix2pix", ("data.pairing=paired", *DAY_TO_NIGHT, NARROW_UNET, NARROW_PATCH)),
             "CycleGAN": ("cyclegan", CYCLE),
@@ -125,7 +128,7 @@ def summary(rows: list[Row], comparison: Comparison) -> str:
         cells = [
             spread([row["scores"].get(metric) for row in group], digits) for metric, digits in comparison.shown.items()
         ]
-        lines.append([label, *cells, spread([row["images"] for row in group], 0)])
+        lines.append([label, *cells, spread([row["cpu_seconds"] for row in group], 0)])
     floors = rows[0]["floors"]
     reals = [f"{floors[metric]:.{d}f}" if metric in floors else "" for metric, d in comparison.shown.items()]
     lines.append(["floor", *reals, ""])
@@ -134,30 +137,31 @@ def summary(rows: list[Row], comparison: Comparison) -> str:
         f"Test images; mean ± s.d. over {seeds} seed(s). The floor is what the report calls so: a segmenter on the real "
         "photographs, other real images for distances and colours, and the input itself, unchanged, for PSNR and SSIM.\n\n"
     )
-    return about + table(["", *comparison.shown, "images seen"], lines)
+    return about + table(["", *comparison.shown, "CPU s"], lines)
 
 
 def main() -> None:
-    parser = options(__doc__, minutes=4.0, seeds=[0, 1, 2], recipes=[], data="")
+    parser = options(__doc__, images=0, seeds=[0, 1, 2], recipes=[], data="")
     parser.add_argument("--table", choices=list(TABLES), default="losses")
     args = parser.parse_args()
     comparison = TABLES[args.table]
-    data = args.data or comparison.data
+    data, images = args.data or comparison.data, args.images or comparison.images
     jobs = [
         Job(
             label,
             data,
             comparison.systems[label][0],
             seed,
-            args.minutes,
+            None,
             (*comparison.systems[label][1], *args.settings),
+            images,
         )
         for seed in args.seeds
         for label in args.recipes or comparison.systems
     ]
     rows = experiment(__file__, args, jobs, measure)
     if rows:
-        title = f"Translations at equal CPU time, {args.table}: {data}, {args.minutes:g} minutes"
+        title = f"Translations after {images:,} images, {args.table}: {data}"
         Results(args.results, "translation").publish(title, summary(rows, comparison), args.table)
 
 
