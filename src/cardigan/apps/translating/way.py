@@ -20,7 +20,7 @@ from cardigan.errors import RunError
 from cardigan.networks.norms import Statistics, statistics_of
 from cardigan.training.pictures import to_bytes
 
-AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 21}
+AT_ONCE = {"cpu": 1 << 16, "cuda": 1 << 21}
 """Pixels of a batch, where an image or a tile has not more by itself."""
 MOST_AT_ONCE = 64
 ROWS = 32
