@@ -282,6 +282,13 @@ def test_elsewhere_it_is_the_first_sentence() -> None:
     assert dataset.halved(1).batch(torch.tensor([7, 3])).texts.tolist() == batch.texts.tolist()
 
 
+def test_sentences_that_are_used() -> None:
+    sentences = sentences_of([["a", "b"], ["b"], ["c", "a"]], things=torch.tensor([1, 1, 0]))
+    assert [sentences.table[i] for i in sentences.used().tolist()] == ["a", "b"]
+    assert sentences.of(torch.tensor([2, 0])) == [("a", "b"), ("b",)]
+    assert sentences.kinds.tolist() == [1, 1, 0]
+
+
 def test_without_vectors_a_batch_has_no_texts() -> None:
     dataset = spoken()
     silent = dataset.described(replace(dataset.sentences, vectors=None), CAPTIONS.encoder)

@@ -188,11 +188,10 @@ def phrases(name: str) -> list[str]:
 
 
 def refuse_one_sentence(train: Dataset, sentences: Sentences) -> None:
-    used = {number for i in range(len(sentences)) for number in sentences.numbers(i).tolist()}
+    used = sentences.used()
     if len(used) < 2:
-        (number,) = used
         raise DataError(
-            f"{train.name}: {FILE} tells {sentences.table[number]!r} of every training image, from which nothing can be "
+            f"{train.name}: {FILE} tells {sentences.table[int(used)]!r} of every training image, from which nothing can be "
             "learnt: write different captions, or leave data.text out"
         )
 

@@ -62,6 +62,12 @@ class Sentences:
         thing = int(self.things[index])
         return self.places[int(self.offsets[thing]) : int(self.offsets[thing + 1])]
 
+    def used(self) -> Tensor:
+        """Numbers of all sentences that are told of any example, in order."""
+        present = torch.zeros(len(self.counts), dtype=torch.bool)
+        present[self.things] = True
+        return self.places[present.repeat_interleave(self.counts)].unique()
+
     def of(self, indices: Tensor) -> list[tuple[str, ...]]:
         """The sentences of each example."""
         return [tuple(self.table[number] for number in self.numbers(i).tolist()) for i in indices.tolist()]

@@ -6,6 +6,7 @@ judge whether an image shows what a sentence says.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cardigan.data.archives import unwritable
 from cardigan.data.dataset import Dataset, Splits
 from cardigan.data.order import Order, derived_seed
 from cardigan.data.packing import digest
@@ -287,8 +289,11 @@ def packed_vectors(table: Sequence[str], encoder: TextEncoder, cache_folder: Pat
     """
     path = cache_folder / "sentences" / f"{digest(VERSION, table, weights_digest(encoder.state_dict()))}.bin"
     if not whole(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = PackFile(path.with_name(f".{path.name}.{torch.initial_seed()}.part"))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(error, cache_folder) from error
+        draft = PackFile(path.with_name(f".{uuid.uuid4().hex}.part"))
         try:
             for start in range(0, len(table), SENTENCES_AT_ONCE):
                 vectors = encoder.embed(table[start : start + SENTENCES_AT_ONCE])
