@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cardigan.config import Config
 
@@ -19,14 +19,16 @@ class EncoderConfig(Config):
         dims: numbers in the vector of a sentence.
         loss: by which images and sentences learn to agree: "contrastive" (InfoNCE, van den Oord et al. 2018, in both
             directions) or "structured" (joint embedding with a margin, Reed et al. 2016).
-        steps, batch: how long they learn, and from how many pairs at a time.
+        steps, batch: how long they learn, and from how many pairs at a time; few steps are soon done, more read better.
+        lr: the highest learning rate.
         side: images are seen at no more than so many pixels a side.
         seed: decides the first weights and the order of the pairs.
     """
 
     dims: PositiveInt = 128
     loss: Literal["contrastive", "structured"] = "contrastive"
-    steps: PositiveInt = 600
+    steps: PositiveInt = 1_200
+    lr: PositiveFloat = 4e-3
     batch: Annotated[int, Field(ge=2)] = 64
     side: Annotated[int, Field(ge=8, le=256)] = 32
     seed: NonNegativeInt = 0
@@ -35,7 +37,7 @@ class EncoderConfig(Config):
 class CharEncoderConfig(EncoderConfig):
     """Characters, convolutions and a recurrence (Reed et al. 2016), trained on the pairs of the data itself.
 
-    The defaults train on a processor in about a minute; the paper's network is `PAPER`.
+    The defaults train on a processor in a few minutes; the paper's network is `PAPER`.
 
     Attributes:
         length: characters that are read; what follows them is passed over.

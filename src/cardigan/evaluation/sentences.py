@@ -33,7 +33,6 @@ from cardigan.networks.text import CharEncoder, PretrainedEncoder, TextConfig, T
 from cardigan.objectives.matching import MATCHING
 
 VERSION = 1
-LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-2
 SHARPEST = 100.0  # the largest factor of cosines in the contrastive loss
 JUDGED = 1_000  # test images that an encoder is scored on
@@ -172,14 +171,14 @@ def fit(joint: JointEmbedding, train: Dataset, progress: Progress | None = None)
     config, told = joint.config, train.sentences
     assert told is not None
     device = joint.sharpness.device
-    optimiser = torch.optim.AdamW(joint.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimiser = torch.optim.AdamW(joint.parameters(), lr=config.lr, weight_decay=WEIGHT_DECAY)
     order, batch = Order(len(train), derived_seed(config.seed, "pairs")), min(config.batch, len(train))
     read, norm = reading(joint.text, told), nn.BatchNorm1d(config.dims, affine=False).to(device)
     joint.train()
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
         for step in range(config.steps):
             for group in optimiser.param_groups:
-                group["lr"] = LEARNING_RATE * rate(step / config.steps)
+                group["lr"] = config.lr * rate(step / config.steps)
             indices = order.indices(step * batch, batch)
             numbers = one_each(told, indices, derived_seed(config.seed, "sentence", step))
             images = joint.image(train.images(indices, device))
