@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from cardigan.data import Dataset, DataSpec, Splits
+from cardigan.data.sentences import sentences_of
 from cardigan.data.sides import Pairs, Unpaired
 from cardigan.data.spec import Side
+from cardigan.text import CharEncoderConfig, TextConfig
 from cardigan.training.recipe import Recipe, build_recipe, merge
 from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.trainer import Trainer
@@ -188,3 +190,29 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor])
     assert first.keys() == second.keys()
     different = [key for key in first if not torch.equal(first[key], second[key])]
     assert not different
+
+
+SMALL_READER = CharEncoderConfig(dims=16, widths=(16, 16, 16), steps=120, batch=32, side=8)
+COLOURS = {"red": 0, "green": 1, "blue": 2}
+PLACES = {"left": (slice(0, 8), slice(0, 4)), "right": (slice(0, 8), slice(4, 8))}
+
+
+def small_told(count: int = 96, text: TextConfig = SMALL_READER) -> Splits:
+    """Halves of one of three colours beside halves of another, on noise, and two sentences of each."""
+    spec = DataSpec(channels=3, height=8, width=8)
+    stream = torch.Generator().manual_seed(3)
+    pixels = torch.randint(0, 60, (count, 3, 8, 8), generator=stream, dtype=torch.uint8)
+    names = torch.randint(0, 3, (count, 2), generator=stream)
+    told = []
+    for image, (left, right) in zip(pixels, names.tolist(), strict=True):
+        for place, colour in zip(PLACES.values(), (left, right), strict=True):
+            image[colour][place] = 220
+        a, b = (list(COLOURS)[colour] for colour in (left, right))
+        told.append([f"{a} on the left, {b} on the right", f"the right is {b} and the left is {a}"])
+    every, half = sentences_of(told), count * 2 // 3
+
+    def split(name: str, part: slice) -> Dataset:
+        plain = Dataset("halves", name, spec, pixels[part].contiguous(), f"halves-{name}-{count}")
+        return plain.described(every.part(torch.arange(count)[part]), text)
+
+    return Splits(split("train", slice(0, half)), split("test", slice(half, count)))

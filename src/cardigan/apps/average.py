@@ -18,7 +18,6 @@ from cardigan.apps.files import appearing, check_place, read, steps_progress
 from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.train import training_distance
 from cardigan.data import Dataset
-from cardigan.data.spec import Batch
 from cardigan.errors import RecipeError, RunError
 from cardigan.games import Encoding
 from cardigan.training.average import tensors
@@ -308,7 +307,7 @@ def training_loss(model: Model, train: Dataset) -> float:
     count = min(JUDGED, len(train))
     losses = []
     for indices in (torch.arange(count) * len(train) // count).split(CHUNK):
-        batch = Batch(train.images(indices, model.device), train.labels(indices, model.device))
+        batch = train.batch(indices, model.device)
         validated = {name: value.float().item() for name, value in game.validate(batch).items()}
         losses.append(len(indices) * game.validated_loss(validated))
     return sum(losses) / count

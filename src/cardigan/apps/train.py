@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from cardigan.apps.evaluate import evaluate_model
-from cardigan.apps.files import read
+from cardigan.apps.files import read, steps_progress
 from cardigan.apps.model import Model, ModelSource, load
 from cardigan.apps.neighbours import nearest_panel
 from cardigan.apps.report import write_report
@@ -24,6 +24,7 @@ from cardigan.data.opening import NAMES
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError, TrainingError
 from cardigan.evaluation import Evaluation, FrechetScore, choose_features, domain_classifier
+from cardigan.evaluation.sentences import with_vectors
 from cardigan.games import GAN, Encoding, Generative, Translating
 from cardigan.games.base import side_by_side
 from cardigan.training.automatic import fit_to_data
@@ -236,7 +237,21 @@ def prepare(folder: RunFolder, request: Request) -> tuple[RunRecord, Splits]:
         require_tensorboard()
     if resolved.data.flip and spec.kind != "images":
         raise RecipeError(f"data.flip mirrors images, and {data} has points: leave it out")
-    return RunRecord(data=location(data), digest=digest, spec=spec, recipe=resolved), splits
+    record = RunRecord(data=location(data), digest=digest, spec=spec, recipe=resolved)
+    return record, with_sentences(splits, request.device)
+
+
+def with_sentences(splits: Splits, device: str) -> Splits:
+    """The splits with a vector for each sentence, where sentences are told of them."""
+    text = splits.train.spec.text
+    if text is None:
+        return splits
+    with steps_progress("learning to read", text.steps) as step:
+        splits, learnt = with_vectors(splits, cache_folder(), choose_device(device), lambda done, total: step())
+    told = splits.train.sentences
+    assert told is not None
+    found = "" if learnt.precision is None else f"; R-precision of the test images {learnt.precision}"
+    return replace(splits, notes=(*splits.notes, f"sentences: {len(told.table):,} different ones{found}"))
 
 
 def resolve(request: Request, spec: DataSpec) -> Recipe:
@@ -264,7 +279,8 @@ def reopen(folder: RunFolder, request: Request) -> tuple[RunRecord, Splits]:
     refuse_changes(begun, resolved)
     if request.recipe is not None:
         refuse_other_recipe(resolved, resolve(request, record.spec), "images")  # the run keeps its own length
-    return RunRecord(data=location(data), digest=record.digest, spec=record.spec, recipe=resolved), splits
+    resumed = RunRecord(data=location(data), digest=record.digest, spec=record.spec, recipe=resolved)
+    return resumed, with_sentences(splits, request.device)
 
 
 def opening_notes(trainer: Trainer) -> list[str]:

@@ -16,8 +16,8 @@ def run(
         str | None,
         typer.Argument(
             metavar="DATA",
-            help="A folder, zip, tar, idx, npz or parquet of images, or one of digits, stacked-digits, ring, grid, streets, "
-            "mnist, stacked-mnist, fashion-mnist, cifar10.",
+            help="A folder, zip, tar, idx, npz or parquet of images, or one of digits, stacked-digits, ring, grid, birds, "
+            "streets, mnist, stacked-mnist, fashion-mnist, cifar10.",
             show_default=False,
         ),
     ] = None,

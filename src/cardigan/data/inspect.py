@@ -12,6 +12,7 @@ import torch
 
 from cardigan.data.builtin import BUILTIN
 from cardigan.data.cache import cache_folder
+from cardigan.data.captions import matched, survey, told_lines
 from cardigan.data.dataset import Dataset, Splits
 from cardigan.data.formats import listing, open_source
 from cardigan.data.opening import STACKED_MNIST, existing, open_data
@@ -41,6 +42,7 @@ class Inspection:
         odd_modes: names of images that are not of the commonest mode, where more than half are.
         duplicates: groups of names of exact copies.
         ignored: other files.
+        captions: how many sentences are told of the images, a few of them, and what lacks its other half, a line each.
         notes: what else there is to know.
         verdict: why training on it as it is would be refused, or None.
     """
@@ -57,6 +59,7 @@ class Inspection:
     odd_modes: list[str] = field(default_factory=list)
     duplicates: list[list[str]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     verdict: str | None = None
 
@@ -74,6 +77,9 @@ class Inspection:
             text.append(f"classes ({len(self.classes)}): " + _counts(self.classes, most))
         text.append("sizes: " + _counts(self.sizes, most))
         text.append("modes: " + _counts(self.modes, most))
+        if self.captions:
+            first, *others = self.captions
+            text += [f"captions: {first}", *(f"  {line}" for line in others)]
         copies = sum(len(group) - 1 for group in self.duplicates)
         found = (
             ("unreadable", len(self.unreadable), [f"{name}: {reason}" for name, reason in self.unreadable]),
@@ -109,7 +115,7 @@ def inspect_data(
     cache = cache or cache_folder()
     name = str(source)
     if name in BUILTIN or name in WORLDS or name == STACKED_MNIST:
-        return _builtin(name, open_data(name, options, cache, progress))
+        return _builtin(name, open_data(name, speaking(name, options), cache, progress))
     path = locate(name, cache, progress) if name in PUBLIC else existing(source)
     tally, columns = Tally(), Columns()
     classes: Counter[str] = Counter()
@@ -131,6 +137,11 @@ def inspect_data(
         if not tally.names and not tally.problems:
             raise DataError(f"{path} holds no images")
         splits, verdict = _outcome(opened, options, tally, columns)
+    if options.text == "captions" and verdict is None:
+        try:
+            matched(path, tally.names)
+        except DataError as error:
+            verdict = str(error)
     published = PUBLIC[name].classes if name in PUBLIC else ()
     better = dict(zip(opened.classes, published, strict=True)) if len(opened.classes) == len(published) else {}
     notes = unlike_published(name, path) if name in PUBLIC else ()
@@ -149,6 +160,7 @@ def inspect_data(
         odd_modes=odd_modes or [],
         duplicates=tally.duplicates,
         ignored=list(opened.ignored),
+        captions=survey(path, tally.names),
         notes=[*opened.notes, *notes, *(f"no {what} is common to more than half of the images" for what in scattered)],
         verdict=verdict,
     )
@@ -188,7 +200,21 @@ def _builtin(name: str, splits: Splits) -> Inspection:
         classes=_class_counts(both),
         sizes={} if points else {f"{spec.width}x{spec.height}": sum(map(len, both))},
         modes={"points of the plane" if points else mode_name(spec.channels, spec.bits): sum(map(len, both))},
+        captions=_told(both),
     )
+
+
+def speaking(name: str, options: DataOptions) -> DataOptions:
+    """The options, with the sentences that a world says of its scenes."""
+    silent = name not in WORLDS or WORLDS[name].told is None or options.text != "none"
+    return options if silent else options.model_copy(update={"text": "captions"})
+
+
+def _told(both: tuple[Dataset, ...]) -> list[str]:
+    captions = {
+        f"{side.split} {i}": c for side in both for i, c in enumerate(side.captions(torch.arange(len(side))) or ())
+    }
+    return list(told_lines(captions)) if captions else []
 
 
 def _class_counts(both: tuple[Dataset, ...]) -> dict[str, int]:

@@ -13,6 +13,7 @@ import torch
 
 from cardigan.data.builtin import BUILTIN, stacked
 from cardigan.data.cache import cache_folder
+from cardigan.data.captions import Told, kept, matched, with_captions, with_class_names
 from cardigan.data.dataset import Dataset, Splits, from_pack
 from cardigan.data.decode import SUFFIXES, Unreadable, decode, prepare, quiet_pillow
 from cardigan.data.options import DataOptions
@@ -43,8 +44,8 @@ def open_data(
     ``./digits`` for a folder of that name.
 
     Args:
-        source: a path, or one of digits, stacked-digits, ring, grid, streets, mnist, stacked-mnist, fashion-mnist and
-            cifar10.
+        source: a path, or one of digits, stacked-digits, ring, grid, birds, streets, mnist, stacked-mnist, fashion-mnist
+            and cifar10.
         options: size, channels and the like.
         cache: where packs and downloads are kept; by default `cache_folder`.
         progress: called with (done, total): bytes while downloading, then images while packing.
@@ -54,24 +55,44 @@ def open_data(
     """
     cache = cache or cache_folder()
     name = str(source)
-    if name in BUILTIN:
-        refuse_sides(name, options)
-        return _as_wanted(BUILTIN[name](), options)
     if name in WORLDS:
         return open_world(name, options, cache, progress)
     refuse_sides(name, options)
-    if name == STACKED_MNIST:
-        return stacked(name, open_data("mnist", options, cache, progress))
-    if name in PUBLIC:
-        path = locate(name, cache, progress)
-        if options.other is not None:
-            return open_sides(path, name, options, cache, progress)
-        splits = from_pack(pack(path, options, cache, progress), name, PUBLIC[name].classes)
-        return replace(splits, notes=(*splits.notes, *unlike_published(name, path)))
+    if name in NAMES:
+        return _named(_open_name(name, options, cache, progress), options)
     path = existing(source)
     if options.pairing != "none":
         return open_sides(path, printable(path.resolve().name), options, cache, progress)
-    return from_pack(pack(path, options, cache, progress), printable(path.resolve().name))
+    packed = pack(path, options, cache, progress)
+    splits = from_pack(packed, printable(path.resolve().name))
+    if options.text != "captions":
+        return _named(splits, options)
+    told = kept(packed, "captions", lambda: Told(matched(path, packed.names), []))
+    return with_captions(splits, packed, told, options)
+
+
+def _open_name(name: str, options: DataOptions, cache: Path, progress: Progress | None) -> Splits:
+    """Train and test sets of a set that goes by a name and is no world."""
+    if name in BUILTIN:
+        return _as_wanted(BUILTIN[name](), options)
+    if name == STACKED_MNIST:
+        return stacked(name, open_data("mnist", options.model_copy(update={"text": "none"}), cache, progress))
+    path = locate(name, cache, progress)
+    if options.other is not None:
+        return open_sides(path, name, options, cache, progress)
+    splits = from_pack(pack(path, options, cache, progress), name, PUBLIC[name].classes)
+    return replace(splits, notes=(*splits.notes, *unlike_published(name, path)))
+
+
+def _named(splits: Splits, options: DataOptions) -> Splits:
+    """The splits, with the names of classes as sentences if that is wanted."""
+    if options.text == "none":
+        return splits
+    if options.text == "captions":
+        raise DataError(
+            f"{splits.train.name} has no captions: use --set data.text=classes, or give images with a captions.csv"
+        )
+    return with_class_names(splits, options)
 
 
 def refuse_sides(name: str, options: DataOptions) -> None:

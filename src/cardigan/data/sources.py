@@ -21,6 +21,7 @@ SPLITS: tuple[Split, Split] = ("train", "test")
 TOP_FOLDERS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 SPLIT_AND_SIDE = re.compile(r"(train|test|val)_?([AB])")
 LARGEST_FILE = 1 << 30
+CAPTIONS = "captions.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,11 @@ def from_members(name: str, kind: str, members: Iterable[Member]) -> Source:
     sound = sorted((m for m in visible if not m.bad), key=lambda m: m.name)
     images = [m for m in sound if PurePosixPath(m.path).suffix.lower() in SUFFIXES]
     written = {_key(m): m for m in sound if m.path.endswith(".cls")}
-    others = tuple(m.name for m in sound if PurePosixPath(m.path).suffix.lower() not in (SUFFIXES | {".cls"}))
+    others = tuple(
+        m.name
+        for m in sound
+        if PurePosixPath(m.path).suffix.lower() not in (SUFFIXES | {".cls"}) and PurePosixPath(m.path).name != CAPTIONS
+    )
     kept, notes = _splits(images)
     labels = _labels(kept, written)
     if any(labels) and not all(labels):

@@ -14,8 +14,10 @@ from cardigan.evaluation.memorisation import authentic, copying, nearest_trainin
 from cardigan.evaluation.metrics import METRICS
 from cardigan.evaluation.modes import point_modes, reverse_kl, stacked_labels
 from cardigan.evaluation.protocol import Evaluation, Result
+from cardigan.evaluation.retrieval import RPrecision, r_precision
 from cardigan.evaluation.score import FrechetScore
 from cardigan.evaluation.segmentation import Confusion, LabelledPhotos, Segmenter, train_segmenter
+from cardigan.evaluation.sentences import JointEmbedding, LearntPair, learn_pairs, shown_precision, with_vectors
 from cardigan.evaluation.sliced import sliced_patches, sliced_wasserstein
 from cardigan.evaluation.sources import FromDataset, ImageSource
 
@@ -30,7 +32,10 @@ __all__ = [
     "FromDataset",
     "IdentityFeatures",
     "ImageSource",
+    "JointEmbedding",
     "LabelledPhotos",
+    "LearntPair",
+    "RPrecision",
     "RandomFeatures",
     "Result",
     "Segmenter",
@@ -45,17 +50,21 @@ __all__ = [
     "hole_ssim",
     "kernel_distance",
     "lab",
+    "learn_pairs",
     "load_features",
     "manifold",
     "ms_ssim",
     "nearest_training_images",
     "point_modes",
     "psnr",
+    "r_precision",
     "reverse_kl",
+    "shown_precision",
     "sliced_patches",
     "sliced_wasserstein",
     "ssim",
     "stacked_labels",
     "train_classifier",
     "train_segmenter",
+    "with_vectors",
 ]

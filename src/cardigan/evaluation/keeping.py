@@ -33,8 +33,8 @@ class Record:
     weights: str
 
 
-def place(cache: Path, version: int, train: str, seed: int, shape: Sequence[int]) -> Path:
-    """The folder of a network that learns from the data of that digest."""
+def place(cache: Path, version: int, train: str, seed: int, shape: Sequence[int | str]) -> Path:
+    """The folder of a network that learns from the data of that digest; `shape` is what else it depends on."""
     text = json.dumps([version, train, seed, shape])
     return cache / "features" / hashlib.sha256(text.encode()).hexdigest()[:16]
 

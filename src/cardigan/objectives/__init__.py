@@ -14,6 +14,7 @@ from cardigan.objectives.likelihoods import (
     kl_to_standard_normal,
     reconstruction_error,
 )
+from cardigan.objectives.matching import MATCHING, contrastive, structured
 from cardigan.objectives.penalties import (
     Critic,
     gradient_penalty,
@@ -24,6 +25,7 @@ from cardigan.objectives.precision import at_least_float32
 
 __all__ = [
     "DIVERGENCES",
+    "MATCHING",
     "OBJECTIVES",
     "Critic",
     "FDivergence",
@@ -34,6 +36,7 @@ __all__ = [
     "binarise",
     "bits_per_dimension",
     "clip_weights_",
+    "contrastive",
     "corrupt",
     "discretised_logistic_log_likelihood",
     "f_objective",
@@ -43,5 +46,6 @@ __all__ = [
     "kl_to_standard_normal",
     "reconstruction_error",
     "scores_and_squared_slopes",
+    "structured",
     "zero_centred_penalty",
 ]

@@ -17,9 +17,13 @@ import torch
 from torch import Tensor, nn, optim
 
 from cardigan.data import Batches, Dataset, Splits
+from cardigan.data.cache import cache_folder
 from cardigan.data.spec import Batch
 from cardigan.errors import RecipeError, TrainingError
+from cardigan.evaluation.features import weights_digest
+from cardigan.evaluation.sentences import embedded
 from cardigan.games import Encoding, Game, Generative, Move, Phase
+from cardigan.networks.text import TextEncoder
 from cardigan.training.average import PowerAverages, WeightAverage
 from cardigan.training.checkpoint import read_checkpoint, save_checkpoint
 from cardigan.training.device import choose_arithmetic, choose_device, keep_memory
@@ -59,6 +63,7 @@ class Trainer:
         self.record, self.recipe, self.splits, self.folder = record, record.recipe, splits, folder
         seed_everything(self.recipe.seed, "initialisation")
         self.game: Game = self.recipe.game.build(record.spec)
+        self.game.equip(splits)
         self.arithmetic = choose_arithmetic(choose_device(device), self.recipe.precision, self.recipe.batch, self.game)
         self.arithmetic.place(self.game)
         if self.arithmetic.device.type == "cpu":
@@ -146,6 +151,7 @@ class Trainer:
                 jitter=self.recipe.data.jitter,
                 device=self.arithmetic.device,
                 layout=self.arithmetic.layout,
+                sentences=self.recipe.data.sentences,
             )
         return self.sequences[key]
 
@@ -201,22 +207,21 @@ class Trainer:
 
     def batch_of(self, dataset: Dataset, n: int) -> Batch:
         indices = torch.arange(n) * len(dataset) // n  # spread over the split, which may lie in order of class
-        labels = dataset.labels(indices)
-        device = self.arithmetic.device
-        return Batch(dataset.images(indices).to(device), None if labels is None else labels.to(device))
+        return dataset.batch(indices, self.arithmetic.device)
 
     @torch.no_grad()
     def preview(self, n: int) -> Tensor:
         """The game's own picture of the state of play, with the averaged weights and the same latents each time."""
         seed_everything(self.recipe.seed, "preview")
-        images = self.batch_of(self.splits.test, min(n, len(self.splits.test))).images
+        batch = self.batch_of(self.splits.test, min(n, len(self.splits.test)))
+        images = batch.images
         latents = torch.zeros(n, 0, device=images.device)
         if isinstance(self.game, Generative):
             shown = len(images) if isinstance(self.game, Encoding) else n  # beside test images, or without them
             latents = self.game.draw_latents(shown, generator(self.recipe.seed, "preview"), like=images)
         with self.average.applied(), self.arithmetic.autocast():
             self.game.eval()
-            picture = self.game.preview(images, latents).float()
+            picture = self.game.picture(batch, latents).float()
             self.game.train()
         return picture
 
@@ -267,11 +272,24 @@ class Trainer:
             raise TrainingError(
                 f"{path} does not fit this run's recipe: resume with the recipe it began with"
             ) from error
+        self.read_as_before()
         self.rounds, self.images, self.best = state["rounds"], state["images"], state["best"]
         self.stage = state["stage"]
         self.rollbacks = max(self.rollbacks, state["rollbacks"])
         self.health = self.examiner(state["health"])
         self.finite.fill_(True)
+
+    def read_as_before(self) -> None:
+        """Take the vectors of sentences from the game's own encoder, where another was trained since for the same data.
+
+        That happens where the cache was lost, or on another machine.
+        """
+        encoder = getattr(self.game, "text", None)
+        if not isinstance(encoder, TextEncoder) or self.splits.text is None:
+            return
+        if weights_digest(encoder.state_dict()) != weights_digest(self.splits.text.state_dict()):
+            self.splits = embedded(self.splits, encoder, cache_folder())
+            self.sequences.clear()
 
     def roll_back(self) -> None:
         """After an exploded or non-finite value: the last checkpoint, other draws, half the learning rates.
