@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cardigan.data.order import Order
 from cardigan.data.pyramid import box_filtered, level
+from cardigan.data.sentences import Sentences
 from cardigan.data.sources import SPLITS, Split
-from cardigan.data.spec import DataSpec
+from cardigan.data.spec import Batch, DataSpec
 from cardigan.data.store import Pack
+from cardigan.text import TextConfig
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,12 @@ class Dataset:
         known_modes: the modes of the distribution where they are known.
         names: a function that gives the names of all stored examples.
         level: a function that gives all stored pixels, halved so many times; by default they are made in memory.
+
+    Attributes:
+        sentences: what is said of the examples, or None.
     """
+
+    sentences: Sentences | None = None
 
     def __init__(
         self,
@@ -97,7 +106,36 @@ class Dataset:
             return self
         spec = self.spec.model_copy(update={"height": self.spec.height >> times, "width": self.spec.width >> times})
         pixels = self._level(times)
-        return Dataset(self.name, self.split, spec, pixels, self.digest, rows=self._rows, labels=self._labels)
+        smaller = Dataset(self.name, self.split, spec, pixels, self.digest, rows=self._rows, labels=self._labels)
+        smaller.sentences = self.sentences
+        return smaller
+
+    def described(self, sentences: Sentences, text: TextConfig) -> Dataset:
+        """The same examples, of which these sentences are told; they belong to what the data is."""
+        other = copy(self)
+        other.sentences = sentences
+        other.spec = self.spec.model_copy(update={"text": text})
+        other.digest = hashlib.sha256(f"{self.digest} {sentences.digest}".encode()).hexdigest()
+        return other
+
+    def embedded(self, vectors: Tensor) -> Dataset:
+        """The same examples, whose sentences have these vectors: (len(sentences.table), dims) of any type."""
+        assert self.sentences is not None
+        other = copy(self)
+        other.sentences = replace(self.sentences, vectors=vectors)
+        return other
+
+    def captions(self, indices: Tensor) -> list[tuple[str, ...]] | None:
+        """What is said of each example, or None where nothing is."""
+        return None if self.sentences is None else self.sentences.of(indices)
+
+    def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
+        """Examples with all that is known of them; of their sentences the first."""
+        images, labels = self.images(indices, device), self.labels(indices, device)
+        if self.sentences is None:
+            return Batch(images, labels)
+        texts, kinds = self.sentences.first(indices), self.sentences.kinds[indices]
+        return Batch(images, labels, None if texts is None else texts.to(device), kinds.to(device))
 
     def names(self, indices: Tensor) -> list[str] | None:
         """Where the examples come from, or None where that is not known."""
@@ -128,11 +166,13 @@ class Splits:
         train: the examples to learn from.
         test: the examples that no model may be fitted on.
         notes: what there is to know about the source: what was left out, copied or ignored, a line each.
+        text: the encoder that the sentences have their vectors from; None until they have.
     """
 
     train: Dataset
     test: Dataset
     notes: tuple[str, ...] = field(default=())
+    text: nn.Module | None = None
 
 
 def from_pack(pack: Pack, name: str, classes: tuple[str, ...] = ()) -> Splits:

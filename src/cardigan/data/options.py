@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from cardigan.config import Config
+from cardigan.text import CharEncoderConfig, TextConfig
 
 Pixels = Annotated[int, Field(gt=0, le=16384)]
 Level = Annotated[int, Field(ge=0, le=255)]
@@ -34,6 +35,10 @@ class DataOptions(Config):
         coding: what networks see of a label map: "one-hot", a channel a class, or its "colours".
         jitter: before each showing an image is enlarged by this factor, and a window of its size cut out at random, the
             same for both sides of a pair.
+        text: what is said of the images: nothing, the sentences of a file captions.csv that lies with them (of the world
+            birds its own), or the names of their classes.
+        sentences: a training image is shown with the mean of so many of its sentences, drawn anew each time.
+        encoder: what turns sentences into vectors.
     """
 
     size: Pixels | tuple[Pixels, Pixels] | None = None
@@ -50,6 +55,9 @@ class DataOptions(Config):
     palette: str | None = None
     coding: Literal["one-hot", "colours"] = "one-hot"
     jitter: Annotated[float, Field(ge=1.0, le=2.0)] = 1.0
+    text: Literal["none", "captions", "classes"] = "none"
+    sentences: Annotated[int, Field(ge=1)] = 4
+    encoder: TextConfig = CharEncoderConfig()
 
     @model_validator(mode="after")
     def _refuse_idle(self) -> DataOptions:
@@ -57,6 +65,8 @@ class DataOptions(Config):
             raise ValueError("sides, other, label_maps and palette are of a translation: choose a recipe of one")
         if self.label_maps and self.fit == "pad":
             raise ValueError("padding has no class: fit label maps with crop or stretch")
+        if self.pairing != "none" and self.text != "none":
+            raise ValueError("sentences are told of one kind of image: leave data.text out, or choose another recipe")
         return self
 
     @property

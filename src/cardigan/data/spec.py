@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from cardigan.config import Config
+from cardigan.text import TextConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,6 +50,8 @@ class DataSpec(Config):
 
     Points of a 2-D density are examples of shape (2, 1, 1) and kind "points": they are real numbers that no
     network may squash, where images lie in [-1, 1].
+
+    `text` says what turns sentences into vectors, where sentences are told of the images.
     """
 
     channels: int
@@ -59,6 +62,7 @@ class DataSpec(Config):
     classes: tuple[str, ...] = ()
     sides: tuple[Side, ...] = ()
     paired: bool = False
+    text: TextConfig | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -78,10 +82,15 @@ class Batch:
     Attributes:
         images: float32 of shape (batch, channels, height, width), images in [-1, 1].
         labels: int64 of shape (batch,), or None where the data has no classes.
+        texts: float32 of shape (batch, dims), what is said of each image, or None where nothing is; in training the mean of
+            some of the vectors of its sentences, else the vector of the first.
+        kinds: int64 of shape (batch,), or None: sentences that are true of an image may be true of others of its kind.
     """
 
     images: Tensor
     labels: Tensor | None = None
+    texts: Tensor | None = None
+    kinds: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)

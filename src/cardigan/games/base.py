@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import PositiveInt
@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
+
+if TYPE_CHECKING:
+    from cardigan.data.dataset import Splits
 
 NO_PENALTY = (
     "a gradient penalty needs scores that do not depend on the rest of the batch, and batch normalisation couples them: "
@@ -92,6 +95,15 @@ class Game(nn.Module):
         self.progress = 0.0
         self.rounds = 0
 
+    def equip(self, splits: Splits) -> None:
+        """Take over, once before the first round, what the data comes with: the weights of the encoder of its sentences.
+
+        A game that is told sentences has the encoder, frozen, as `text`.
+        """
+        text = getattr(self, "text", None)
+        if text is not None and splits.text is not None:
+            text.load_state_dict(splits.text.state_dict())
+
     def phase(self, progress: float) -> Phase:
         """What the round at a share of the training is to be given."""
         return Phase()
@@ -119,6 +131,10 @@ class Game(nn.Module):
     def preview(self, images: Tensor, latents: Tensor) -> Tensor:
         """Pictures of the state of play: float of shape (n, channels, height, width), in rows of what belongs together."""
         raise TypeError(f"{type(self).__name__} defines no preview")
+
+    def picture(self, batch: Batch, latents: Tensor) -> Tensor:
+        """The preview beside a batch of test images, which may be fewer than latents; by default of its images alone."""
+        return self.preview(batch.images, latents)
 
 
 class LatentConfig(Config):

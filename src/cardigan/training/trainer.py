@@ -59,6 +59,7 @@ class Trainer:
         self.record, self.recipe, self.splits, self.folder = record, record.recipe, splits, folder
         seed_everything(self.recipe.seed, "initialisation")
         self.game: Game = self.recipe.game.build(record.spec)
+        self.game.equip(splits)
         self.arithmetic = choose_arithmetic(choose_device(device), self.recipe.precision, self.recipe.batch, self.game)
         self.arithmetic.place(self.game)
         if self.arithmetic.device.type == "cpu":
@@ -146,6 +147,7 @@ class Trainer:
                 jitter=self.recipe.data.jitter,
                 device=self.arithmetic.device,
                 layout=self.arithmetic.layout,
+                sentences=self.recipe.data.sentences,
             )
         return self.sequences[key]
 
@@ -201,22 +203,21 @@ class Trainer:
 
     def batch_of(self, dataset: Dataset, n: int) -> Batch:
         indices = torch.arange(n) * len(dataset) // n  # spread over the split, which may lie in order of class
-        labels = dataset.labels(indices)
-        device = self.arithmetic.device
-        return Batch(dataset.images(indices).to(device), None if labels is None else labels.to(device))
+        return dataset.batch(indices, self.arithmetic.device)
 
     @torch.no_grad()
     def preview(self, n: int) -> Tensor:
         """The game's own picture of the state of play, with the averaged weights and the same latents each time."""
         seed_everything(self.recipe.seed, "preview")
-        images = self.batch_of(self.splits.test, min(n, len(self.splits.test))).images
+        batch = self.batch_of(self.splits.test, min(n, len(self.splits.test)))
+        images = batch.images
         latents = torch.zeros(n, 0, device=images.device)
         if isinstance(self.game, Generative):
             shown = len(images) if isinstance(self.game, Encoding) else n  # beside test images, or without them
             latents = self.game.draw_latents(shown, generator(self.recipe.seed, "preview"), like=images)
         with self.average.applied(), self.arithmetic.autocast():
             self.game.eval()
-            picture = self.game.preview(images, latents).float()
+            picture = self.game.picture(batch, latents).float()
             self.game.train()
         return picture
 
