@@ -263,7 +263,9 @@ def main() -> None:
     rows = measured(args.batch, args.threads, args.steps)
     results = Results(args.results, "speed_stackgan")
     results.append_all(rows)
-    title = f"A round of StackGAN's Stage II, {SIZE // 4} to {SIZE} pixels, batch {args.batch}, {args.threads} thread(s)"
+    title = (
+        f"A round of StackGAN's Stage II, {SIZE // 4} to {SIZE} pixels, batch {args.batch}, {args.threads} thread(s)"
+    )
     results.publish(f"{title}, {args.steps} interleaved steps", summary(rows))
 
 
