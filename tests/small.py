@@ -11,6 +11,7 @@ from cardigan.data import Dataset, DataSpec, Splits
 from cardigan.data.sentences import sentences_of
 from cardigan.data.sides import Pairs, Unpaired
 from cardigan.data.spec import Side
+from cardigan.networks.stackgan import StackedGenerator
 from cardigan.text import CharEncoderConfig, TextConfig
 from cardigan.training.recipe import Recipe, build_recipe, merge
 from cardigan.training.run import RunFolder, RunRecord
@@ -100,9 +101,23 @@ TRANSLATORS: dict[str, dict[str, Any]] = {
 }
 """Games for data of two sides."""
 
+PAINTERS: dict[str, dict[str, Any]] = {
+    "stackgan": {
+        "game": {
+            "name": "stackgan",
+            "enlarge": 2,
+            "noise": 4,
+            "generator": {"width": 4, "max_width": 8, "code": 4},
+            "discriminator": {"width": 4, "text": 4},
+        },
+        "optimiser": {"generator": ADAM, "discriminator": ADAM},
+    },
+}
+"""Games for images with sentences."""
+
 
 def small_recipe(kind: str = "gan", /, **changes: Any) -> Recipe:
-    about = (GAMES | TRANSLATORS)[kind]
+    about = (GAMES | TRANSLATORS | PAINTERS)[kind]
     table = {"recipe": f"small-{kind}", "batch": 16, "images": 160, "average": {"half_life": 64}, **about}
     return build_recipe(merge(table, changes))
 
@@ -162,15 +177,52 @@ def small_sides(
     return Splits(split("train", blobs.train), split("test", blobs.test))
 
 
+def told_blobs(channels: int = 1, side: int = 16, count: int = 96) -> Splits:
+    """Soft blobs, of each of which two sentences are told, those of its class; the vectors are random numbers."""
+    blobs, encoder = small_splits(channels, side, count), CharEncoderConfig(dims=6, widths=(4, 4, 4))
+    vectors = torch.randn(4, encoder.dims, generator=torch.Generator().manual_seed(8))
+    with torch.random.fork_rng():
+        torch.manual_seed(8)
+        network = encoder.build()
+
+    def split(whole: Dataset) -> Dataset:
+        labels = whole.labels(torch.arange(len(whole)))
+        told = [(f"a {name} blob", f"{name} light") for name in whole.spec.classes]
+        return whole.described(sentences_of(told, things=labels, kinds=labels), encoder).embedded(vectors)
+
+    return Splits(split(blobs.train), split(blobs.test), text=network)
+
+
+def small_data(kind: str) -> Splits:
+    """What a game of `GAMES`, `TRANSLATORS` or `PAINTERS` learns from."""
+    if kind in PAINTERS:
+        return told_blobs()
+    return small_sides(kind == "pix2pix") if kind in TRANSLATORS else small_splits()
+
+
 def small_trainer(
     folder: Path, kind: str = "gan", /, splits: Splits | None = None, device: str = "cpu", **changes: Any
 ) -> Trainer:
-    splits = splits or (small_sides(kind == "pix2pix") if kind in TRANSLATORS else small_splits())
+    splits = splits or small_data(kind)
     recipe = small_recipe(kind, **{"precision": "float32", **changes})
     run = RunFolder(folder)
     record = RunRecord(data="blobs", digest=splits.train.digest, spec=splits.train.spec, recipe=recipe)
     run.create(record)
     return Trainer(record, splits, run, device)
+
+
+def settle(generator: StackedGenerator) -> StackedGenerator:
+    """Give a young generator the statistics that a long training would, without which it draws next to nothing."""
+    for module in generator.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    latents, texts = torch.randn(32, generator.latent), torch.randn(32, generator.sentences.shape[1])
+    generator.train()
+    with torch.no_grad():
+        generator.drawn(latents, texts)
+        if generator.doublings:
+            generator.refined(latents, texts)
+    return generator.eval()
 
 
 def play(trainer: Trainer, rounds: int) -> Trainer:

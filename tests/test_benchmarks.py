@@ -25,6 +25,7 @@ import quality
 import speed_dcgan
 import speed_generators
 import speed_inpaint
+import speed_stackgan
 import speed_translation
 import stacked_digits
 import startup
@@ -330,6 +331,28 @@ def test_the_plain_translators_are_the_papers() -> None:
             )
         ]
     assert counts == [7_837_699, 54_413_955, 2_764_737, 2_768_705]
+
+
+def test_plain_stackgan_is_the_papers() -> None:
+    with torch.device("meta"):
+        one, two, critic = (
+            speed_stackgan.PlainStageOne(),
+            speed_stackgan.PlainStageTwo(),
+            speed_stackgan.PlainDiscriminator(),
+        )
+    counts = [sum(p.numel() for p in network.parameters()) for network in (one, two, critic)]
+    assert counts == [14_264_192, 26_290_080, 48_603_520]
+
+
+def test_plain_and_own_rounds_of_stackgan_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed_stackgan, "WIDTHS", {"generator": 4, "discriminator": 2})
+    losses = speed_stackgan.plain(2)()
+    assert isinstance(losses, list)
+    assert all(map(math.isfinite, losses))
+    trainer = speed_stackgan.trainer(2, "float32")
+    trainer.play_round()
+    assert trainer.stage == 2
+    assert trainer.is_finite()
 
 
 @pytest.mark.parametrize("name", ["cyclegan", "pix2pix"])

@@ -13,7 +13,7 @@ from cardigan.training.automatic import fit_to_data
 from cardigan.training.recipe import build_recipe, data_options, merge, parse_settings, recipe_names, recipe_table
 from cardigan.training.run import RunFolder, RunRecord
 from cardigan.training.trainer import Trainer
-from small import small_sides, small_splits
+from small import small_sides, small_splits, told_blobs
 
 NAMES = [
     "autoencoder",
@@ -42,6 +42,7 @@ NARROW = {
 }
 NARROW |= {f"{name}-small": NARROW[name] for name in ("pix2pix", "cyclegan", "unit")}
 TRANSLATIONS = tuple(NARROW)
+PAINTERS = ("stackgan", "stackgan-small")
 
 
 @pytest.mark.parametrize("name", TRANSLATIONS)
@@ -57,7 +58,36 @@ def test_translation_plays_a_round_at_any_size_of_its_own(name: str, channels: t
     assert trainer.preview(4).shape[1:] == (3, 32, 32)
 
 
-@pytest.mark.parametrize("name", [name for name in recipe_names() if name not in TRANSLATIONS])
+@pytest.mark.parametrize("name", PAINTERS)
+@pytest.mark.parametrize(("channels", "side"), [(4, 32), (3, 48)])
+def test_painting_plays_a_round_of_either_stage(name: str, channels: int, side: int, tmp_path: Path) -> None:
+    table = merge(recipe_table(name), {"batch": 8, "images": 16, "precision": "float32"})
+    narrow(table["game"])
+    splits = told_blobs(channels, side)
+    record = RunRecord(data="blobs", digest="", spec=splits.train.spec, recipe=build_recipe(table))
+    trainer = Trainer(record, splits, RunFolder(tmp_path), "cpu")
+    for stage in (1, 2):
+        trainer.play_round()
+        assert trainer.stage == stage
+        assert trainer.is_finite()
+        assert trainer.preview(4).shape == (4, *splits.train.spec.shape)
+    assert trainer.finished
+
+
+def test_stackgan_is_the_papers_training() -> None:
+    recipe = build_recipe(recipe_table("stackgan"))
+    game = recipe.game
+    assert (game.kl, game.mismatch, game.enlarge, recipe.batch, recipe.data.sentences) == (2.0, 0.5, 4, 64, 4)
+    assert all((o.lr, o.beta1) == (2e-4, 0.5) for o in recipe.optimiser.values())
+    epochs = recipe.images / 8_855
+    assert epochs == pytest.approx(1200, rel=1e-2)
+    with torch.device("meta"):
+        playing = game.build(DataSpec(channels=3, height=256, width=256, text=recipe.data.encoder))
+    rates = [playing.phase((epoch + 0.5) / 1200).rate for epoch in range(1200)]
+    assert rates == [0.5 ** (epoch % 600 // 100) for epoch in range(1200)]
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name not in (*TRANSLATIONS, *PAINTERS)])
 @pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 20)])
 def test_recipe_plays_a_round_on_any_shape(name: str, channels: int, side: int, tmp_path: Path) -> None:
     splits = small_splits(channels, side)

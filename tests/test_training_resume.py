@@ -17,10 +17,10 @@ from cardigan.errors import RunError, TrainingError
 from cardigan.training import checkpoint
 from cardigan.training.checkpoint import checkpoints, read_checkpoint, save_checkpoint
 from cardigan.training.run import RunFolder
-from small import GAMES, TRANSLATORS, assert_same, play, small_trainer, weights
+from small import GAMES, PAINTERS, TRANSLATORS, assert_same, play, small_trainer, weights
 
 
-@pytest.mark.parametrize("game", [*GAMES, *TRANSLATORS])
+@pytest.mark.parametrize("game", [*GAMES, *TRANSLATORS, *PAINTERS])
 def test_resumed_equals_uninterrupted(game: str, tmp_path: Path) -> None:
     whole = play(small_trainer(tmp_path / "whole", game), 7)
     begun = play(small_trainer(tmp_path / "begun", game), 4)

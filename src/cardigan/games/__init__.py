@@ -12,6 +12,7 @@ from cardigan.games.cyclegan import CycleGAN, CycleGANConfig
 from cardigan.games.gan import GAN, GANConfig
 from cardigan.games.pix2pix import Pix2Pix, Pix2PixConfig
 from cardigan.games.progressive import Progressive, ProgressiveConfig
+from cardigan.games.stackgan import StackGAN, StackGANConfig
 from cardigan.games.translating import Translating
 from cardigan.games.unit import UNIT, UNITConfig
 from cardigan.games.vae import VAE, VAEConfig
@@ -27,7 +28,8 @@ GameConfig = Annotated[
     | Pix2PixConfig
     | CycleGANConfig
     | UNITConfig
-    | AdaptationConfig,
+    | AdaptationConfig
+    | StackGANConfig,
     Field(discriminator="name"),
 ]
 
@@ -55,6 +57,8 @@ __all__ = [
     "Pix2PixConfig",
     "Progressive",
     "ProgressiveConfig",
+    "StackGAN",
+    "StackGANConfig",
     "Translating",
     "UNITConfig",
     "VAEConfig",
