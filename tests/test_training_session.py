@@ -11,7 +11,7 @@ from torch import nn
 from cardigan.errors import TrainingError
 from cardigan.games import Move
 from cardigan.training.checkpoint import read_checkpoint
-from cardigan.training.progress import Silence
+from cardigan.training.progress import Silence, Tick
 from cardigan.training.session import Session
 from cardigan.training.trainer import Trainer
 from small import assert_same, play, small_trainer, weights
@@ -174,3 +174,18 @@ def test_what_a_move_logs_lies_where_its_loss_does(kind: str, game: dict, tmp_pa
     with torch.device("meta"):  # where whatever names no device of its own is made
         for move in trainer.game.round(trainer.batches.stream(0)):
             assert {value.device for value in move.log.values()} <= {move.loss.device}
+
+
+def test_a_second_look_at_the_same_round_keeps_the_rate(tmp_path: Path) -> None:
+    heard: list[Tick] = []
+
+    class Ear(Silence):
+        def tick(self, tick: Tick) -> None:
+            heard.append(tick)
+
+    session = Session(small_trainer(tmp_path), Ear())
+    session.trainer.play_round()
+    session.show()
+    session.show()
+    assert heard[-1].images_per_second == heard[-2].images_per_second > 0
+    assert heard[-1].seconds_left < 1e6

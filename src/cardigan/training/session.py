@@ -58,6 +58,7 @@ class Session:
         self.last_score: tuple[str, float] | None = None
         self.scalars: dict[str, float] = {}
         self.clock = (time.perf_counter(), trainer.images)
+        self.rate = 0.0
 
     def run(self) -> None:
         """Train to the end and deploy the model.
@@ -128,9 +129,10 @@ class Session:
     def show(self) -> None:
         """Tell the listener how far the training is; what it hears costs the device no wait."""
         now, images = time.perf_counter(), self.trainer.images
-        rate = (images - self.clock[1]) / max(now - self.clock[0], 1e-9)
+        if images > self.clock[1]:  # a second look at the same round, after an evaluation, says nothing of the rate
+            self.rate = (images - self.clock[1]) / max(now - self.clock[0], 1e-9)
         self.clock = (now, images)
-        self.listener.tick(Tick(images, self.total, rate, self.scalars, self.last_score))
+        self.listener.tick(Tick(images, self.total, self.rate, self.scalars, self.last_score))
 
     def roll_back(self) -> None:
         """To the last checkpoint, with a log and averages that forget what came after it."""
