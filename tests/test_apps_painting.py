@@ -16,9 +16,10 @@ from PIL import Image
 import cardigan
 from cardigan.apps.interpolate import said_of
 from cardigan.apps.model import CHUNK, Model
-from cardigan.apps.painting import rows
+from cardigan.apps.painting import reading_notes, rows
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.games import StackGAN
+from cardigan.networks.text import CharEncoder, symbols
 from cardigan.training.model import save_model
 from cli_runs import refused, succeeds, write_pictures
 from small import play, settle, small_trainer, told_blobs
@@ -27,15 +28,26 @@ DIM, BRIGHT = "a dim blob", "a bright blob"
 
 
 def made(folder: Path, rounds: int = 8, channels: int = 1, **game: object) -> Path:
-    """A run whose generator has statistics of a long training, so that its pictures differ."""
+    """A run whose networks tell sentences and noises apart, as after a long training."""
     trainer = play(small_trainer(folder, "stackgan", splits=told_blobs(channels), game=game), rounds)
     trainer.deploy()
     model = cardigan.load(folder, "cpu")
     assert isinstance(model.game, StackGAN)
-    torch.manual_seed(0)
-    settle(model.game.generator)
+    enliven(model.game)
     save_model(folder / "model", model.config, model.game)
     return folder
+
+
+def enliven(game: StackGAN) -> None:
+    torch.manual_seed(0)
+    for weight in game.generator.parameters():
+        if weight.dim() > 1:
+            torch.nn.init.kaiming_normal_(weight)
+    settle(game.generator)
+    norm = torch.nn.BatchNorm1d(game.text.dims, affine=False, momentum=None)
+    assert isinstance(game.text, CharEncoder)
+    norm(game.text.code(symbols([DIM, BRIGHT, "something else", "blob number 3"], 201)))
+    game.text.absorb(norm)
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +92,8 @@ def test_every_sentence_has_the_same_noise(model: Model) -> None:
     latents, vectors = model.latents_of(range(3), seed=5), model.game.text.embed([DIM, BRIGHT])
     for row, vector in zip(painted, vectors, strict=True):
         close(row, model.game.paint(latents, vector.expand(3, -1)))
-    assert not torch.allclose(painted[0], painted[1], atol=1e-3)
-    assert not torch.allclose(painted[:, 0], painted[:, 1], atol=1e-3)
-    assert not torch.allclose(model.paint([DIM], 3, seed=6), painted[:1], atol=1e-3)
+    for other in (painted[1], painted[0].roll(1, 0), model.paint([DIM], 3, seed=6)[0]):
+        assert (painted[0] - other).abs().mean() > 0.05
 
 
 def test_a_picture_depends_neither_on_how_many_there_are_nor_on_other_sentences(model: Model) -> None:
@@ -263,19 +274,23 @@ def test_a_sheet_of_the_way(run: Path, model: Model) -> None:
 
 def test_what_is_not_read_is_told(run: Path) -> None:
     long = f"{DIM} " * 1_000
-    printed = succeeds("paint", run, long[:10_000], "-n", "1", "--out", "a.png")
+    odd = ("a Réd 漢字 bird", "ворона", "\x1b[31m red \udcff")
+    printed = succeeds("paint", run, long[:10_000], *odd, DIM, "-n", "1", "--out", "a.png")
     assert "note: the model's encoder reads 201 characters, and not the rest of “a dim blob" in printed
+    assert "note: the model's encoder does not know 漢字ворна" in printed
+    assert ", in “a Réd 漢字 bird”, “ворона”, “" in printed
+    assert "\x1b" not in printed
     assert max(map(len, printed.splitlines())) < 160
-    printed = succeeds("paint", run, "a Réd 漢字 bird", "ворона", DIM, "-n", "1", "--out", "b.png")
-    assert "note: the model's encoder does not know 漢字ворна, in “a Réd 漢字 bird”, “ворона”\n" in printed
-    assert "note" not in succeeds("paint", run, "a " + "x" * 199, "-n", "1", "--out", "c.png")
-    assert "reads 201" in succeeds("paint", run, "a " + "x" * 200, "-n", "1", "--out", "d.png")
+    assert succeeds("paint", run, *odd, "-n", "1", "--out", "odd").endswith("3 pictures in odd\n")
+
+
+def test_notes_on_sentences(model: Model) -> None:
+    assert list(reading_notes(model, [DIM, "a " + "x" * 199])) == []
+    assert ["reads 201" in note for note in reading_notes(model, [DIM, "a " + "x" * 200])] == [True]
     strange = "".join(map(chr, range(0x4E00, 0x4E00 + 10_000)))
-    printed = succeeds("paint", run, *[f"{k} {strange}" for k in range(5)], "-n", "1", "--out", "e.png")
-    assert "and 2 more" in printed
-    assert max(map(len, printed.splitlines())) < 400
-    succeeds("paint", run, "\x1b[31m red \udcff", "-n", "1", "--out", "odd")
-    assert "\x1b" not in succeeds("paint", run, "\x1b[31m red \udcff", "-n", "1", "--out", "odd.png")
+    unknown, cut = reading_notes(model, [f"{k} {strange}" for k in range(5)])
+    assert "and 2 more" in unknown
+    assert max(len(unknown), len(cut)) < 400
 
 
 def test_a_model_that_has_not_come_to_stage_two_says_so(tmp_path: Path) -> None:
@@ -353,7 +368,7 @@ def test_a_walk_goes_from_the_sentence_of_one_sample_to_that_of_the_next(run: Pa
 
 def test_inversion_and_completion_stay_with_a_sentence(run: Path, model: Model) -> None:
     images = model.sample(3, seed=9)
-    options = cardigan.InversionOptions(steps=30, restarts=2, prior=0.1)
+    options = cardigan.InversionOptions(steps=10, restarts=2, prior=0.1)
     found = model.invert(images, options)
     close(model.decode(found.latents), found.images)
     shorter = model.invert(images, options.model_copy(update={"steps": 1}))

@@ -13,7 +13,7 @@ def run(
     model: RunArgument,
     out: OutOption,
     sentences: Annotated[
-        list[str] | None, typer.Argument(metavar="SENTENCE...", help="What is to be seen.", show_default=False)
+        list[str] | None, typer.Argument(metavar="SENTENCE", help="What is to be seen.", show_default=False)
     ] = None,
     file: Annotated[
         str | None,
@@ -44,6 +44,7 @@ def run(
         raise DataError("there is no sentence to paint: say what is to be seen, or give --file")
     from cardigan.apps.model import load
     from cardigan.apps.painting import paint_files, paint_way, read_sentences, refuse_place, shown
+    from cardigan.data.reading import counted
 
     refuse_place(out, film=bool(between))
     texts = [*(sentences or ()), *([] if file is None else read_sentences(file))]
@@ -57,4 +58,4 @@ def run(
     if out.suffix and not between:
         for number, text in enumerate(texts, 1):
             typer.echo(f"row {number}: {shown(text)}")
-    typer.echo(f"{done.pictures:,} pictures in {out}")
+    typer.echo(f"{counted(done.pictures, 'picture')} in {out}")
