@@ -15,6 +15,7 @@ COMMANDS = (
     "evaluate",
     "reconstruct",
     "translate",
+    "paint",
     "inpaint",
     "invert",
     "interpolate",

@@ -105,6 +105,8 @@ def test_what_is_read_of_a_sentence() -> None:
             network.embed(["a bird", empty])
     assert network.embed([]).shape == (0, 12)
     assert network.unread("a Réd 漢字 bird 漢") == "漢字"
+    assert (network.span, network.cuts("x" * 201), network.cuts(" é" * 100 + "ﬁ ")) == ("201 characters", False, False)
+    assert network.cuts("x" * 200 + "ﬁ"), "a ligature is two letters"
 
 
 def test_a_sentence_does_not_depend_on_its_neighbours() -> None:
@@ -187,6 +189,7 @@ def test_a_pretrained_encoder_means_over_tokens_and_travels(folder: Path, librar
     torch.testing.assert_close(vectors, expected / expected.square().mean(1, keepdim=True).sqrt())
     assert library == [{"config.json", "model.safetensors", "tokenizer.json"}]
     assert network.unread("aa 123456789 bb") == "123456789"
+    assert (network.span, network.cuts("bird " * 128), network.cuts("bird " * 129)) == ("128 tokens", False, True)
 
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     for path in folder.iterdir():

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from cardigan.apps.model import Model
@@ -48,6 +49,14 @@ def check_place(out: Path, folder: bool = False) -> None:
         raise RunError(f"cannot write into {out}: it is a file; name a folder, or a .png or .npy file")
     elif out.is_dir() and any(out.iterdir()):
         raise RunError(f"{out} exists and is not empty: choose another --out")
+    check_parents(out)
+
+
+def check_parents(out: Path) -> None:
+    """
+    Raises:
+        RunError: something above `out` is no folder.
+    """
     blocking = next((parent for parent in out.parents if parent.exists()), None)
     if blocking is not None and not blocking.is_dir():
         raise RunError(f"cannot write {out}: {blocking} is not a folder; choose another --out")
@@ -99,7 +108,7 @@ def write_examples(examples: Tensor, spec: DataSpec, out: Path, numbers: Sequenc
             np.save(draft, examples.numpy())
         elif out.suffix:
             picture = draw(examples, spec) if numbers is None else captioned(examples, spec, list(map(str, numbers)))
-            save_picture(picture.convert("RGB") if out.suffix.lower().startswith(".jp") else picture, draft)
+            save_sheet(picture, draft)
         else:
             draft.mkdir()
             for index, example in zip(numbers or range(len(examples)), examples, strict=True):
@@ -107,18 +116,36 @@ def write_examples(examples: Tensor, spec: DataSpec, out: Path, numbers: Sequenc
     return out
 
 
-def write_example(example: Tensor, spec: DataSpec, stem: Path) -> None:
-    """One example at `stem` plus .png, or .npy."""
+def save_sheet(picture: Image.Image, path: Path) -> None:
+    """A picture in the format that the file's ending says, whether or not that has transparency."""
+    save_picture(picture.convert("RGB") if path.suffix.lower().startswith(".jp") else picture, path)
+
+
+def write_example(example: Tensor, spec: DataSpec, stem: Path, said: str = "") -> Path:
+    """One example at `stem` plus .png, or .npy; a PNG of 8 bits keeps what is `said` of it as its description."""
     if spec.kind == "points" or spec.channels not in (1, 3, 4):
-        np.save(f"{stem}.npy", example.numpy())
-    elif spec.bits == 16:
+        path = stem.with_name(f"{stem.name}.npy")
+        np.save(path, example.numpy())
+        return path
+    path = stem.with_name(f"{stem.name}.png")
+    if spec.bits == 16:
         levels = example.add(1.0).mul(32767.5).round().clamp(0, 65535).numpy().astype(np.uint16)
         if spec.channels == 1:
-            Image.fromarray(levels[0]).save(f"{stem}.png")
+            Image.fromarray(levels[0]).save(path)
         else:
-            stem.with_name(f"{stem.name}.png").write_bytes(png16.write(levels.transpose(1, 2, 0)))
+            path.write_bytes(png16.write(levels.transpose(1, 2, 0)))
     else:
-        to_picture(example).save(f"{stem}.png")
+        to_picture(example).save(path, pnginfo=described(said))
+    return path
+
+
+def described(said: str) -> PngInfo | None:
+    """What a PNG says of its picture, None for nothing."""
+    if not said:
+        return None
+    info = PngInfo()
+    info.add_itxt("Description", said)
+    return info
 
 
 class Panel:

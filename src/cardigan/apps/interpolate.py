@@ -13,6 +13,7 @@ from cardigan.apps.files import write_examples
 from cardigan.apps.film import check_film, write_film
 from cardigan.apps.model import Model
 from cardigan.errors import RecipeError
+from cardigan.games import Painting
 from cardigan.games.base import LatentConfig
 from cardigan.training.pictures import draw
 
@@ -78,6 +79,22 @@ def one_class(model: Model, numbers: Sequence[int], label: str | None) -> int | 
     return shown[0]
 
 
+def said_of(model: Model, latents: Tensor) -> Tensor | None:
+    """Vectors (..., dims) of the sentences that latents (..., size) choose, None where the model is told none.
+
+    Between latents that choose different sentences there would be a jump. Between the vectors there is a way, the same as
+    between normal latents, since they have one length.
+    """
+    if not isinstance(model.game, Painting):
+        return None
+    return model.game.remembered(latents.flatten(0, -2).to(model.device)).cpu().unflatten(0, latents.shape[:-1])
+
+
+def decoded(model: Model, latents: Tensor, texts: Tensor | None, labels: Sequence[int | str] | None) -> Tensor:
+    """Images of latents (n, size), each of its class or of its sentence where the model is told either."""
+    return model.decode(latents, labels) if texts is None or labels else model.painted(latents, texts)
+
+
 def write_walk(
     model: Model,
     out: Path,
@@ -115,8 +132,10 @@ def write_walk(
         points = model.latents(STOPS * walks, seed=seed, truncation=truncation).unflatten(0, (STOPS, walks))
     labels = None if chosen is None else [chosen] * walks
     smallest = ALONE if walks == 1 else 32
-    path = closed_walk(points, frames, latent)
-    write_film([draw(model.decode(z, labels), model.spec, smallest=smallest) for z in path], out, fps)
+    path, told = closed_walk(points, frames, latent), said_of(model, points)
+    texts = [None] * frames if told is None else closed_walk(told, frames, latent)
+    pictures = (decoded(model, z, text, labels) for z, text in zip(path, texts, strict=True))
+    write_film([draw(images, model.spec, smallest=smallest) for images in pictures], out, fps)
 
 
 def write_plane(
@@ -142,6 +161,8 @@ def write_plane(
     if len(numbers) != CORNERS:
         raise RecipeError(f"a grid has {CORNERS} corners: give the numbers of as many samples, not {len(numbers)}")
     chosen = one_class(model, numbers, label)
-    latents = plane(model.latents_of(numbers, seed=seed, truncation=truncation), side, model.generative().latent)
+    latent, corners = model.generative().latent, model.latents_of(numbers, seed=seed, truncation=truncation)
+    latents, told = plane(corners, side, latent), said_of(model, corners)
     labels = None if chosen is None else [chosen] * len(latents)
-    write_examples(model.decode(latents, labels), model.spec, out)
+    texts = None if told is None else plane(told, side, latent)
+    write_examples(decoded(model, latents, texts, labels), model.spec, out)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from cardigan.apps.truncation import truncated
+from cardigan.apps.truncation import chosen_as, truncated
 from cardigan.data.masks import check_holes
 from cardigan.data.palette import coded
 from cardigan.data.spec import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.evaluation.features import weights_digest
-from cardigan.games import Encoding, Game, Generative, Translating
+from cardigan.games import Encoding, Game, Generative, Painting, Translating
 from cardigan.training.device import choose_device
 from cardigan.training.model import ModelConfig, read_model
 from cardigan.training.randomness import generator
@@ -60,6 +60,10 @@ class Model:
     @property
     def can_translate(self) -> bool:
         return isinstance(self.game, Translating)
+
+    @property
+    def can_paint(self) -> bool:
+        return isinstance(self.game, Painting)
 
     @property
     def digest(self) -> str:
@@ -125,7 +129,10 @@ class Model:
             yield self.within(drawn[[number % CHUNK for number in together]], truncation)
 
     def within(self, latents: Tensor, truncation: float | None) -> Tensor:
-        return latents if truncation is None else truncated(latents, truncation, self.generative().latent)
+        if truncation is None:
+            return latents
+        game = self.generative()
+        return chosen_as(latents, truncated(latents, truncation, game.latent), game.choices)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, labels: Sequence[int | str] | None = None) -> Tensor:
@@ -209,6 +216,103 @@ class Model:
         if not isinstance(self.game, Translating):
             raise RunError(
                 f"a model of the recipe {self.config.recipe} does not translate: train with pix2pix, cyclegan or unit"
+            )
+        return self.game
+
+    def paint(self, texts: Sequence[str], n: int = 1, *, seed: int = 0, truncation: float | None = None) -> Tensor:
+        """Pictures of what sentences say.
+
+        Picture k of every sentence has the noise of sample k of the sequence that `seed` names: change one word, and all
+        else is as it was. It depends neither on `n` nor on the other sentences.
+
+        Args:
+            n: pictures of each sentence.
+            truncation: the largest size of a latent number; the smaller, the more alike are a sentence's pictures.
+
+        Returns:
+            float32 (len(texts), n, channels, height, width) in [-1, 1], on the CPU.
+
+        Raises:
+            RunError: the model does not paint.
+            DataError: there is no sentence, or one is empty.
+            RecipeError: the truncation is not positive.
+        """
+        return self.painted_with_each(self.embed(texts), n, seed, truncation)
+
+    @torch.no_grad()
+    def paint_in_stages(
+        self, texts: Sequence[str], n: int = 1, *, seed: int = 0, truncation: float | None = None
+    ) -> tuple[Tensor, ...]:
+        """The pictures of `paint` as each stage leaves them, at its own size: (len(texts), n, channels, height, width).
+
+        Those that `paint` gives are the last.
+        """
+        game, vectors = self.painting(), self.embed(texts)
+        every = self.pairs(*each_with_each(self.noises(n, seed, truncation), vectors))
+        parts = [[self.finished(images) for images in game.painted_in_stages(*part)] for part in every]
+        return tuple(torch.cat(stage).unflatten(0, (len(vectors), n)) for stage in zip(*parts, strict=True))
+
+    def paint_between(
+        self, start: str, end: str, steps: int = 9, n: int = 1, *, seed: int = 0, truncation: float | None = None
+    ) -> Tensor:
+        """Pictures on the way from one sentence to another, with the noise of `paint`.
+
+        The vectors of sentences have one length, so the way is the great circle between them.
+
+        Args:
+            steps: at least 2; the first is `start`, the last `end`.
+
+        Returns:
+            float32 (steps, n, channels, height, width) in [-1, 1], on the CPU.
+
+        Raises:
+            CardiganError: as `paint`.
+        """
+        from cardigan.apps.interpolate import spherical
+
+        if steps < 2:
+            raise ValueError(f"steps: expected at least 2, for the two sentences themselves, not {steps}")
+        first, last = self.embed([start, end])
+        way = spherical(first, last, torch.linspace(0, 1, steps)[:, None])
+        return self.painted_with_each(way, n, seed, truncation)
+
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """Vectors (len(texts), dims) of sentences, as the model reads them, on the CPU.
+
+        Raises:
+            RunError: the model does not paint.
+            DataError: there is no sentence, or one is empty.
+        """
+        game = self.painting()
+        check_sentences(texts)
+        return game.text.embed(texts).cpu()
+
+    def noises(self, n: int, seed: int, truncation: float | None) -> Tensor:
+        """The latents (n, size) of the first samples."""
+        if n < 1:
+            raise ValueError(f"n: expected at least 1 picture of each sentence, not {n}")
+        return self.latents_of(range(n), seed=seed, truncation=truncation)
+
+    def painted_with_each(self, vectors: Tensor, n: int, seed: int, truncation: float | None) -> Tensor:
+        """Each of the sentences with vectors (m, dims) with each of n latents: (m, n, channels, height, width)."""
+        pictures = self.painted(*each_with_each(self.noises(n, seed, truncation), vectors))
+        return pictures.unflatten(0, (len(vectors), n))
+
+    @torch.no_grad()
+    def painted(self, latents: Tensor, vectors: Tensor) -> Tensor:
+        """Images (n, channels, height, width) of sentences with vectors (n, dims), for latents (n, size)."""
+        game = self.painting()
+        return torch.cat([self.finished(game.paint(*part)) for part in self.pairs(latents, vectors)])
+
+    def pairs(self, latents: Tensor, vectors: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Both in parts that fit memory, on the model's device."""
+        for z, texts in zip(latents.split(CHUNK), vectors.split(CHUNK), strict=True):
+            yield z.to(self.device), texts.to(self.device)
+
+    def painting(self) -> Painting:
+        if not isinstance(self.game, Painting):
+            raise RunError(
+                f"a model of the recipe {self.config.recipe} does not paint from sentences: train with stackgan"
             )
         return self.game
 
@@ -313,6 +417,10 @@ class Model:
         """The class of each example, int64 (n,), or None where the model knows none."""
         names = self.spec.classes
         if not self.generative().conditional:
+            if labels is not None and self.can_paint:
+                raise RecipeError(
+                    "this model is told sentences, not classes: say what is to be seen to `cardigan paint`"
+                )
             if labels is not None:
                 raise RecipeError("this model is not class-conditional: train with --set game.conditional=true")
             return None
@@ -329,6 +437,26 @@ class Model:
         if isinstance(label, Integral) and 0 <= int(label) < len(names):
             return int(label)
         raise RecipeError(f"there is no class {label!r}: choose one of {', '.join(names)}")
+
+
+def check_sentences(texts: Sequence[str]) -> None:
+    """
+    Raises:
+        DataError: there is none, or one is empty.
+    """
+    if isinstance(texts, str):
+        raise ValueError("texts: expected a list of sentences, not one string")
+    if not texts:
+        raise DataError("there is no sentence to paint: give at least one")
+    for number, text in enumerate(texts, 1):
+        if not text.strip():
+            which = "the sentence" if len(texts) == 1 else f"sentence {number} of {len(texts)}"
+            raise DataError(f"{which} is empty: say what is to be seen")
+
+
+def each_with_each(latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Every latent (n, size) beside every vector (m, dims): (m n, size) and (m n, dims), sentence after sentence."""
+    return latents.repeat(len(vectors), 1), vectors.repeat_interleave(len(latents), 0)
 
 
 def load(run: str | Path, device: str = "auto") -> Model:

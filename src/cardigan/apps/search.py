@@ -16,6 +16,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional
 
+from cardigan.apps.truncation import chosen_as
 from cardigan.config import Config
 from cardigan.errors import DataError
 from cardigan.games import Encoding, Generative
@@ -140,7 +141,8 @@ class Search:
         """Back to where the prior's draws lie: the cube of uniform ones, the ball of normal ones."""
         if self.game.latent.distribution == "uniform":
             return latents.clamp(-1.0, 1.0)
-        return latents * (self.radius / latents.norm(dim=1, keepdim=True)).clamp(max=1.0)
+        within = latents * (self.radius / latents.norm(dim=1, keepdim=True)).clamp(max=1.0)
+        return chosen_as(latents, within, self.game.choices)
 
     def misfits(self, image: Tensor, weights: Tensor) -> Tensor:
         """The weighted error of each sample for an image (channels, height, width), (samples,).
@@ -187,6 +189,7 @@ class Search:
             generated = self.decode(z)
             losses = self.loss(z, generated, images, weights)
             (slopes,) = torch.autograd.grad(losses.sum(), z)
+            slopes = chosen_as(torch.zeros_like(slopes), slopes, self.game.choices)
             z, losses = z.detach(), losses.detach()
             better = losses < lowest[active]
             best[active[better]], lowest[active[better]] = z[better], losses[better]

@@ -36,3 +36,8 @@ def truncated(latents: Tensor, threshold: float, latent: LatentConfig) -> Tensor
     inside = torch.special.ndtr(lower) * torch.special.erf(limit / math.sqrt(2))
     redrawn = torch.special.ndtri(torch.special.ndtr(-limit) + inside).clamp(-threshold, 0.0)
     return torch.where(latents > 0, -redrawn, redrawn).to(latents.dtype)
+
+
+def chosen_as(latents: Tensor, others: Tensor, choices: int) -> Tensor:
+    """The others, but with the last numbers of `latents`, those that choose."""
+    return torch.cat([others[:, :-choices], latents[:, -choices:]], 1) if choices else others

@@ -10,6 +10,7 @@ from cardigan.games.base import Encoding, Game, Generative, Move, Phase
 from cardigan.games.context_encoder import ContextEncoder, ContextEncoderConfig
 from cardigan.games.cyclegan import CycleGAN, CycleGANConfig
 from cardigan.games.gan import GAN, GANConfig
+from cardigan.games.painting import Painting
 from cardigan.games.pix2pix import Pix2Pix, Pix2PixConfig
 from cardigan.games.progressive import Progressive, ProgressiveConfig
 from cardigan.games.stackgan import StackGAN, StackGANConfig
@@ -52,6 +53,7 @@ __all__ = [
     "GameConfig",
     "Generative",
     "Move",
+    "Painting",
     "Phase",
     "Pix2Pix",
     "Pix2PixConfig",

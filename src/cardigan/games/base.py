@@ -149,6 +149,8 @@ class Generative(Game):
 
     latent: LatentConfig
     conditional: bool = False
+    choices: int = 0
+    """How many numbers at the end of a latent choose one of several things, between which there is nothing."""
 
     def draw_latents(self, n: int, generator: torch.Generator | None = None, *, like: Tensor | None = None) -> Tensor:
         """Latents of shape (n, latent.size), on the device of `like`.

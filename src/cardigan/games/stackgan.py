@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from cardigan.config import Config
 from cardigan.data.spec import Batch, DataSpec
 from cardigan.errors import RecipeError
-from cardigan.games.base import NO_PENALTY, Generative, LatentConfig, Move, Phase, frozen
+from cardigan.games.base import NO_PENALTY, LatentConfig, Move, Phase, frozen
+from cardigan.games.painting import Painting
 from cardigan.networks.stackgan import (
     REMEMBERED,
     MatchingConfig,
@@ -91,18 +92,19 @@ class StackGANConfig(Config):
         return StackGAN(self, spec)
 
 
-class StackGAN(Generative):
+class StackGAN(Painting):
     """min over G, max over D of log D(x, t) + 1/2 log(1 - D(x, t')) + 1/2 log(1 - D(G(z, t), t)), stage after stage."""
 
     players = ("discriminator", "generator")
     deployed = ("generator",)
+    choices = 1
     batch_multiple = 2  # an image alone has no other whose sentence is wrong for it, and no statistics
     largest_loss = 1_000.0  # of logits, as in the game gan
 
     def __init__(self, config: StackGANConfig, spec: DataSpec) -> None:
         super().__init__(spec)
         assert spec.text is not None
-        self.config, self.doublings = config, config.doublings
+        self.config, self.doublings, self.stages = config, config.doublings, config.stages
         self.objective = OBJECTIVES[config.objective]
         dims = spec.text.dims
         self.generator = config.generator.build(config.noise, dims, spec.shape, self.doublings)
@@ -227,18 +229,24 @@ class StackGAN(Generative):
 
         While Stage I learns they are its images, enlarged.
         """
-        return self.painted_in_stages(latents, texts)[-1]
+        images = self.generator(latents, texts).images
+        return doubled(images, self.doublings) if self.generator.stage == 1 else images
 
-    def painted_in_stages(self, latents: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
-        """What Stage I draws, at its own size, and what becomes of it."""
+    def painted_in_stages(self, latents: Tensor, texts: Tensor) -> tuple[Tensor, ...]:
+        """What Stage I draws, at its own size, and what Stage II makes of it, where there is one."""
         small = self.generator.drawn(latents, texts).images
-        if self.generator.stage == 1:
-            return small, doubled(small, self.doublings)
-        return small, self.generator.refined(latents, texts).images
+        return (small, self.paint(latents, texts)) if self.doublings else (small,)
+
+    @property
+    def begun(self) -> int:
+        return self.generator.stage
+
+    def remembered(self, latents: Tensor) -> Tensor:
+        return self.generator.remembered(latents)
 
     def decode(self, latents: Tensor, labels: Tensor | None = None, texts: Tensor | None = None) -> Tensor:
         """Images for latents; where no sentence is said, of training sentences that the latents choose."""
-        return self.paint(latents, self.generator.remembered(latents) if texts is None else texts)
+        return self.paint(latents, self.remembered(latents) if texts is None else texts)
 
     def picture(self, batch: Batch, latents: Tensor) -> Tensor:
         """Images of the first sentences of test images."""

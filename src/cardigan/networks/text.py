@@ -93,6 +93,15 @@ class TextEncoder(nn.Module):
         """What of a sentence the encoder does not know, each piece once."""
         raise TypeError(f"{type(self).__name__} reads no sentences")
 
+    @property
+    def span(self) -> str:
+        """How much of a sentence the encoder reads, in words."""
+        raise TypeError(f"{type(self).__name__} reads no sentences")
+
+    def cuts(self, text: str) -> bool:
+        """Whether a sentence is longer than that."""
+        raise TypeError(f"{type(self).__name__} reads no sentences")
+
     @torch.no_grad()
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Vectors (len(texts), dims), float32, on the encoder's device.
@@ -192,6 +201,13 @@ class CharEncoder(TextEncoder):
         """Those that are none of the 69 known ones, and not a letter of them with an accent."""
         return "".join(dict.fromkeys(c for c in sentence(text) if set(plain(c)) - set(KNOWN)))
 
+    @property
+    def span(self) -> str:
+        return f"{self.length} characters"
+
+    def cuts(self, text: str) -> bool:
+        return len(plain(sentence(text))) > self.length
+
 
 class PretrainedEncoder(TextEncoder):
     """A network of the library transformers; the mean of its last states over the tokens of a sentence.
@@ -247,6 +263,15 @@ class PretrainedEncoder(TextEncoder):
         tokenizer, _ = self.library()
         strange = [w for w in sentence(text).split() if tokenizer.unk_token_id in tokenizer(w)["input_ids"]]
         return " ".join(dict.fromkeys(strange))
+
+    @property
+    def span(self) -> str:
+        return f"{self.config.length} tokens"
+
+    def cuts(self, text: str) -> bool:
+        tokenizer, _ = self.library()
+        limit = self.config.length
+        return len(tokenizer(sentence(text), truncation=True, max_length=limit + 1)["input_ids"]) > limit
 
     def library(self) -> tuple[Any, Any]:
         """Tokenizer and network, made of the files when first asked for.
