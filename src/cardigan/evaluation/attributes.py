@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -28,11 +27,12 @@ from cardigan.evaluation.sources import permutation
 
 VERSION = 1
 SIDE = 64  # larger images are seen at no more pixels a side
-WIDTHS = (32, 64, 128, 128)
-FEATURES = 256
+FINEST = 16  # places a side of the finer maps
+WIDTHS = (32, 64, 128)
+SUMMARY = 128
 DROPOUT = 0.3
 BATCH = 64
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
 SHIFT = 2  # pixels that images are moved by at random
 PASSES = 20
@@ -93,30 +93,54 @@ def first_told(dataset: Dataset, indices: Tensor) -> list[Facts]:
 
 
 class AttributeNetwork(nn.Module):
-    """Convolutions that halve the sides until they are at most 8, then features, and the logits of all attributes."""
+    """Looks for each attribute at a place of its own: colours and shapes of small parts are read where the parts are.
 
-    def __init__(self, shape: tuple[int, int, int], outputs: int) -> None:
+    Maps of two scales and a summary of the whole image are computed once. Each attribute has a distribution over the places
+    of the finer maps, which depends on what is there and on the summary, and its value is told from the mean of the maps
+    under that distribution, and the summary.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], values: Values) -> None:
         super().__init__()
         channels, height, width = shape
         scale = min(1.0, SIDE / max(height, width))
         self.seen = max(1, round(height * scale)), max(1, round(width * scale))
-        height, width = self.seen
-        layers, widths = block(channels, WIDTHS[0]), WIDTHS
-        for inputs, wider in pairwise(widths):
-            stride = 2 if max(height, width) > 8 else 1
-            layers += block(inputs, wider, stride)
-            height, width = -(-height // stride), -(-width // stride)
-        self.body = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(widths[-1] * height * width, FEATURES), nn.ReLU(), nn.Dropout(DROPOUT)
-        )
-        self.head = nn.Linear(FEATURES, outputs)
+        fine, coarse, deep = WIDTHS
+        layers, size = halved(channels, fine, self.seen, FINEST)
+        self.fine, attributes = nn.Sequential(*layers), len(values)
+        layers, self.places = halved(fine, coarse, size, FINEST // 2)
+        self.coarse = nn.Sequential(*layers)
+        layers, size = halved(coarse, deep, self.places, 4)
+        self.summary = nn.Sequential(*layers, nn.Flatten(), nn.Linear(deep * size[0] * size[1], SUMMARY), nn.ReLU())
+        self.expected = nn.Linear(SUMMARY, attributes * self.places[0] * self.places[1])
+        self.fine_sight, self.coarse_sight = nn.Conv2d(fine, attributes, 1), nn.Conv2d(coarse, attributes, 1)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.heads = nn.ModuleList(nn.Linear(fine + coarse + SUMMARY, len(known)) for known in values.values())
 
-    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n outputs"]:
-        return self.head(self.body(F.adaptive_avg_pool2d(images, self.seen)))
+    def forward(self, images: Float[Tensor, "n c h w"]) -> tuple[Tensor, ...]:
+        """Logits (n, values) of each attribute."""
+        fine = self.fine(F.adaptive_avg_pool2d(images, self.seen))
+        coarse = self.coarse(fine)
+        summary = self.summary(coarse)
+        expected = self.expected(summary).unflatten(1, (len(self.heads), *self.places))
+        sight = F.interpolate(self.coarse_sight(coarse) + expected, fine.shape[2:]) + self.fine_sight(fine)
+        place = sight.flatten(2).softmax(2)
+        found = torch.cat([mean_at(place, fine), mean_at(place, F.interpolate(coarse, fine.shape[2:]))], 2)
+        return tuple(head(self.dropout(torch.cat([found[:, i], summary], 1))) for i, head in enumerate(self.heads))
 
 
-def block(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+def mean_at(place: Float[Tensor, "n attributes hw"], maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n attributes c"]:
+    """Mean of maps under each of some distributions over their places."""
+    return place @ maps.flatten(2).transpose(1, 2)
+
+
+def halved(inputs: int, outputs: int, size: tuple[int, int], most: int) -> tuple[list[nn.Module], tuple[int, int]]:
+    """Convolutions that halve the sides, once at least and until they are at most so long; and the size that is left."""
+    layers: list[nn.Module] = []
+    while not layers or max(size) > most:
+        layers += [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+        inputs, size = outputs, (-(-size[0] // 2), -(-size[1] // 2))
+    return layers, size
 
 
 class AttributeClassifier:
@@ -141,9 +165,8 @@ class AttributeClassifier:
     @torch.no_grad()
     def logits(self, images: Float[Tensor, "n c h w"]) -> tuple[Tensor, ...]:
         """Of each attribute (n, values), on the CPU."""
-        device = self.network.head.weight.device
-        found = torch.cat([self.network(part.to(device)).float().cpu() for part in in_chunks(images)])
-        return found.split([len(values) for values in self.values.values()], 1)
+        parts = [self.network(part.to(self.network.expected.weight.device)) for part in in_chunks(images)]
+        return tuple(torch.cat(logits).float().cpu() for logits in zip(*parts, strict=True))
 
     def probabilities(self, images: Float[Tensor, "n c h w"]) -> list[Tensor]:
         """Of each attribute (n, values), float64."""
@@ -183,7 +206,7 @@ def train_attributes(
             found = AttributeClassifier(network.to(device), values, record.accuracy)
             return found if record.test == test.digest else AttributeClassifier(network, values, scored(found, test))
     network = build(train.spec.shape, values, seed).to(device)
-    fit(network, train, coded(values, facts, ABSENT), values, seed)
+    fit(network, train, coded(values, facts, ABSENT), seed)
     classifier = AttributeClassifier(network, values, 0.0)
     classifier.accuracy = scored(classifier, test)
     if folder:
@@ -200,19 +223,18 @@ def build(shape: tuple[int, int, int], values: Values, seed: int) -> AttributeNe
     """The network with He-normal weights that are a function of the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network = AttributeNetwork(shape, sum(map(len, values.values())))
+        network = AttributeNetwork(shape, values)
         for module in network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
     return network
 
 
-def fit(network: AttributeNetwork, train: Dataset, true: Tensor, values: Values, seed: int) -> None:
+def fit(network: AttributeNetwork, train: Dataset, true: Tensor, seed: int) -> None:
     """AdamW on the sum of the cross-entropies, images moved by up to two pixels; step k is a function of (seed, k)."""
     order, batch = Order(len(train), derived_seed(seed, "attributes")), min(BATCH, len(train))
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    steps, device = number_of_steps(len(train)), network.head.weight.device
-    sizes = [len(known) for known in values.values()]
+    steps, device = number_of_steps(len(train)), network.expected.weight.device
     network.train()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for step in range(steps):
@@ -220,7 +242,7 @@ def fit(network: AttributeNetwork, train: Dataset, true: Tensor, values: Values,
             indices = order.indices(step * batch, batch)
             for group in optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * rate(step / steps)
-            logits = network(moved(train.images(indices)).to(device)).split(sizes, 1)
+            logits = network(moved(train.images(indices)).to(device))
             targets = true[indices].to(device)
             losses = [F.cross_entropy(each, targets[:, i]) for i, each in enumerate(logits)]
             torch.stack(losses).sum().backward()

@@ -28,7 +28,6 @@ from cardigan.data.worlds.captions import MATTERS_OF_DEGREE, captions, facts
 from cardigan.errors import DataError
 
 
-
 @dataclass(frozen=True)
 class Speech:
     """What is said of the scene of an index and a split.
@@ -179,7 +178,9 @@ def spoken(world: World, packed: Pack, splits: Splits, options: DataOptions) -> 
         told = Told([phrases(kind) for kind in told.kinds], told.kinds)
         return with_captions(splits, packed, told, options)
     splits = with_captions(splits, packed, told, options)
-    train, test = (part.accounted(accounts(speech, packed, part.split, without)) for part in (splits.train, splits.test))
+    train, test = (
+        part.accounted(accounts(speech, packed, part.split, without)) for part in (splits.train, splits.test)
+    )
     return replace(splits, train=train, test=test)
 
 
