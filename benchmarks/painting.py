@@ -79,14 +79,14 @@ def summary(rows: list[Row]) -> str:
         for label, group in by_label(rows).items()
     ]
     for label, key in (("real images", "floors"), ("by chance", "chance")):
-        values = [spread([row[key].get(metric) for row in rows], digits) for metric, digits in shown.items()]
+        values = [spread([*{row[key].get(metric) for row in rows}], digits) for metric, digits in shown.items()]
         lines.append([label, *values, ""])
     seeds = max(map(len, by_label(rows).values()))
     about = (
         f"Pictures of the first sentences of test images; mean ± s.d. over {seeds} seed(s). Attribute accuracy: of what the "
         "sentences tell the share that a classifier of real images reads. R-precision: share of pictures nearer to their own "
         "sentence than to 99 of other kinds. FD: lower is better. MS-SSIM of two pictures of a sentence: best when equal to "
-        "that of real images of one kind. By chance: pictures of other sentences; their spread is over all rows.\n\n"
+        "that of real images of one kind. By chance: pictures of other sentences, of all rows.\n\n"
     )
     return about + table(["", *shown, "CPU s"], lines)
 
@@ -104,7 +104,7 @@ def main() -> None:
     rows = experiment(__file__, args, jobs, measure)
     if rows:
         title = f"Pictures of sentences after {args.images:,} images: {args.data}"
-        Results(args.results, "painting").publish(title, summary(rows), args.data)
+        Results(args.results, "painting").publish(title, summary(rows), Path(args.data).stem)
 
 
 if __name__ == "__main__":
