@@ -31,12 +31,12 @@ FINEST = 16  # places a side of the finer maps
 WIDTHS = (32, 64, 128)
 SUMMARY = 128
 DROPOUT = 0.3
-BATCH = 64
+BATCH = 32
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
 SHIFT = 2  # pixels that images are moved by at random
 PASSES = 20
-LEAST_STEPS, MOST_STEPS = 200, 1_500
+LEAST_STEPS, MOST_STEPS = 200, 2_500
 ABSENT = "none"
 GROUPS = 10
 
