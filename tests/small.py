@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from cardigan.data import Dataset, DataSpec, Splits
+from cardigan.data.accounts import Accounts
 from cardigan.data.sentences import sentences_of
 from cardigan.data.sides import Pairs, Unpaired
 from cardigan.data.spec import Side
@@ -250,21 +251,24 @@ PLACES = {"left": (slice(0, 8), slice(0, 4)), "right": (slice(0, 8), slice(4, 8)
 
 
 def small_told(count: int = 96, text: TextConfig = SMALL_READER) -> Splits:
-    """Halves of one of three colours beside halves of another, on noise, and two sentences of each."""
+    """Halves of one of three colours beside halves of another, on noise, and two sentences of each, which tell both."""
     spec = DataSpec(channels=3, height=8, width=8)
     stream = torch.Generator().manual_seed(3)
     pixels = torch.randint(0, 60, (count, 3, 8, 8), generator=stream, dtype=torch.uint8)
     names = torch.randint(0, 3, (count, 2), generator=stream)
-    told = []
+    told, true = [], []
     for image, (left, right) in zip(pixels, names.tolist(), strict=True):
         for place, colour in zip(PLACES.values(), (left, right), strict=True):
             image[colour][place] = 220
         a, b = (list(COLOURS)[colour] for colour in (left, right))
+        true.append({"left": a, "right": b})
         told.append([f"{a} on the left, {b} on the right", f"the right is {b} and the left is {a}"])
     every, half = sentences_of(told), count * 2 // 3
 
     def split(name: str, part: slice) -> Dataset:
         plain = Dataset("halves", name, spec, pixels[part].contiguous(), f"halves-{name}-{count}")
-        return plain.described(every.part(torch.arange(count)[part]), text)
+        facts = true[part]
+        accounts = Accounts(true=lambda i: facts[i], told=lambda i: [facts[i]] * 2)
+        return plain.described(every.part(torch.arange(count)[part]), text).accounted(accounts)
 
     return Splits(split("train", slice(0, half)), split("test", slice(half, count)))

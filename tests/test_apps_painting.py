@@ -382,8 +382,8 @@ def test_inversion_and_completion_stay_with_a_sentence(run: Path, model: Model) 
 
 
 def test_a_run_of_the_command_line_paints_and_is_measured() -> None:
-    write_pictures(Path("told"), 40, 16, 16)
-    told = ["file,caption", *(f"{k:03d}.png,{'a quiet' if k % 2 else 'loud'} noise {k}" for k in range(40))]
+    write_pictures(Path("told"), 160, 16, 16)
+    told = ["file,caption", *(f"{k:03d}.png,{'a quiet' if k % 2 else 'loud'} noise {k}" for k in range(160))]
     Path("told/captions.csv").write_text("\n".join(told))
     words = ["game.generator.width=4", "game.generator.max_width=8", "game.discriminator.width=4", "data.size=16"]
     words += ['data.encoder={name="char-cnn-rnn", dims=6, widths=[4,4,4], steps=2}', "log.evaluations=0", "batch=16"]

@@ -1,10 +1,12 @@
 """The benchmarks' own functions, on digits and for seconds: a table is only worth what made it."""
 
+import argparse
 import json
 import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ import growing
 import inpainting
 import lecture
 import memory
+import painting
 import quality
 import speed_dcgan
 import speed_generators
@@ -32,6 +35,8 @@ import startup
 import turns
 import wgan_correlation
 from cardigan.apps.lab.findings import Findings, Row
+from cardigan.data.worlds.opening import WORLDS
+from cardigan.evaluation import attributes
 from cardigan.objectives import OBJECTIVES
 from cardigan.training.randomness import seed_everything
 
@@ -353,6 +358,51 @@ def test_plain_and_own_rounds_of_stackgan_run(monkeypatch: pytest.MonkeyPatch) -
     trainer.play_round()
     assert trainer.stage == 2
     assert trainer.is_finite()
+
+
+def test_pictures_of_sentences_are_measured_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, on few birds; a second run finds all rows."""
+    small = {name: replace(world, counts=(40, 20)) for name, world in WORLDS.items()}
+    monkeypatch.setattr("cardigan.data.worlds.opening.WORLDS", small)
+    monkeypatch.setattr(attributes, "LEAST_STEPS", 2)
+    reader = "data.encoder={name='char-cnn-rnn', dims=8, widths=[8, 8, 8], steps=2, side=8}"
+    tiny = (
+        "data.size=16",
+        reader,
+        "game.generator.width=4",
+        "game.generator.max_width=8",
+        "game.discriminator.width=4",
+    )
+    trained = []
+
+    def here(script: str, args: argparse.Namespace, jobs: list[common.Job], measure: Callable[..., dict]) -> list[dict]:
+        results = common.Results(args.results, Path(script).stem)
+        for one in jobs:
+            if results.find(one.key(one.splits())) is None:
+                trained.append(one.label)
+                results.append({**one.key(one.splits()), **measure(one, args.results)})
+        return [row | {"label": one.label} for one in jobs if (row := results.find(one.key(one.splits())))]
+
+    monkeypatch.setattr(painting, "experiment", here)
+    arguments = ["painting.py", "--images", "32", "--seeds", "0", "--results", str(tmp_path), "--set", *tiny]
+    monkeypatch.setattr(sys, "argv", arguments)
+    for _ in range(2):
+        painting.main()
+    assert trained == list(painting.SYSTEMS)
+    lines = (tmp_path / "painting-birds.md").read_text().splitlines()
+    cells = {line.split(" | ")[0].strip("| "): line.split(" | ")[1:] for line in lines if line.startswith("|")}
+    assert list(cells)[2:] == [*painting.SYSTEMS, "real images", "by chance"]
+    assert all(float(cell) >= 0 for label in painting.SYSTEMS for cell in cells[label][:4])
+    games = {
+        label: common.Job(label, "birds", recipe, 0, None, (*painting.TOLD, *more), 1)
+        for label, (recipe, more) in painting.SYSTEMS.items()
+    }
+    resolved = {label: one.resolved(one.splits(), 1) for label, one in games.items()}
+    assert {recipe.data.encoder for recipe in resolved.values()} == {resolved["two stages"].data.encoder}
+    objectives = {label: recipe.game.objective for label, recipe in resolved.items()}
+    assert objectives.pop("the paper's objective") == "non-saturating"
+    assert set(objectives.values()) == {"relativistic"}
+    assert len({recipe.game.model_dump_json() for recipe in resolved.values()}) == len(painting.SYSTEMS)
 
 
 @pytest.mark.parametrize("name", ["cyclegan", "pix2pix"])

@@ -209,6 +209,27 @@ def test_mirrored_birds_face_nowhere() -> None:
 
 
 @pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("flip", [False, True])
+def test_what_sentences_of_birds_tell_is_known(flip: bool) -> None:
+    """Every sentence has its facts, all of them true, and says the colours that they name."""
+    splits = open_data("birds", DataOptions(text="captions", size=32, flip=flip))
+    count = 0
+    for side in (splits.train, splits.test.halved(1)):
+        for i, captions in enumerate(side.captions(torch.arange(len(side)))):
+            true, every = side.accounts.true(i), side.accounts.told(i)
+            assert len(every) == len(captions)
+            for caption, facts in zip(captions, every, strict=True):
+                assert facts.items() <= true.items()
+                assert all(facts[part] in caption for part in birds.PARTS if part in facts)
+                assert not (flip and "facing" in facts)
+                count += len(facts)
+            own = birds.bird(i + (6 if side.split == "test" else 0), side.split)
+            assert (true["pose"], true["belly"]) == (own.pose, own.belly)
+    assert count > 300
+    assert open_data("birds", DataOptions(text="classes", size=32)).test.accounts is None
+
+
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("options", [{"size": (32, 48)}, {"size": 8}, {"pairing": "paired"}, {"channels": 1}])
 def test_what_birds_are_not_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="birds|kind of image"):

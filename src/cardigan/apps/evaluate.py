@@ -13,6 +13,7 @@ from cardigan.apps.files import read, reading_options
 from cardigan.apps.loglik import METRIC as LOGLIK
 from cardigan.apps.loglik import log_likelihood
 from cardigan.apps.model import Model, ModelSource, load
+from cardigan.apps.painting_scores import PAINTING_SCORES, UNTOLD, painting_results
 from cardigan.apps.scores import SCORES, reconstruction_results, refuse_missing
 from cardigan.apps.translating.directions import LPIPS
 from cardigan.apps.translating.scores import TRANSLATION_SCORES, is_own, translation_results, two_sided
@@ -29,7 +30,7 @@ HALVED = DataOptions(held_out=0.5)
 OTHER_SPLIT = (
     "not the images, or not the split of them, that the run was trained on: it may know its test images by heart"
 )
-KNOWN = tuple(dict.fromkeys((*METRICS, *SCORES, *TRANSLATION_SCORES, LOGLIK)))
+KNOWN = tuple(dict.fromkeys((*METRICS, *SCORES, *TRANSLATION_SCORES, *PAINTING_SCORES, LOGLIK)))
 RESIZING = "Lanczos, antialiased, by Pillow, on the stored levels"
 
 
@@ -56,10 +57,11 @@ def evaluate(
         data: the real images; a run's own data by default. Their test split is the reference, the training split
             gives labels for features and is searched for copies.
         metrics: names from `cardigan.evaluation.METRICS` and, for a model that encodes, `cardigan.apps.scores.SCORES`,
-            for one that translates `cardigan.apps.translating.scores.TRANSLATION_SCORES`; by default all that suit;
-            "loglik" (`cardigan.apps.loglik`), which takes 5 million passes through the decoder and back, only where it
-            is named. One string of names with commas between them does, too.
-        samples: how many; of "loglik" and of translations how many test images.
+            for one that translates `cardigan.apps.translating.scores.TRANSLATION_SCORES`, for one that paints sentences
+            `cardigan.apps.painting_scores.PAINTING_SCORES`; by default all that suit; "loglik" (`cardigan.apps.loglik`),
+            which takes 5 million passes through the decoder and back, only where it is named. One string of names with
+            commas between them does, too.
+        samples: how many; of "loglik", of translations and of pictures of sentences how many test images.
         steps, chains: of the annealing that "loglik" is measured by.
         settings: how to read the images: "data.size=64".
 
@@ -102,7 +104,7 @@ def evaluate(
 def options_of(spec: DataSpec) -> DataOptions:
     """How data for a model of this spec is read, as far as the spec tells."""
     if not spec.sides:
-        return DataOptions()
+        return DataOptions() if spec.text is None else DataOptions(encoder=spec.text)
     a, b = spec.sides
     return DataOptions(
         pairing="paired" if spec.paired else "unpaired",
@@ -129,7 +131,8 @@ def evaluate_model(
     steps: int | None = None,
     chains: int | None = None,
 ) -> Evaluation:
-    """All that can be measured of a model: reconstruction or translation of test images, and samples against them.
+    """All that can be measured of a model: reconstruction or translation of test images, or pictures of what is said of
+    them, and samples against them.
 
     Its log-likelihood, too, where it is asked for by name. Where nothing is, and reconstructions can be measured but
     samples not compared, a note says why.
@@ -140,8 +143,13 @@ def evaluate_model(
     """
     if model.can_translate:
         return translation_results(model, splits, seed, metrics, samples=samples, features=features)
+    if model.can_paint and splits.test.sentences is not None:
+        return painting_results(model, splits, seed, metrics, samples=samples, features=features)
     if any(is_own(name) and name not in SCORES for name in metrics or ()):
         model.translating()
+    if any(name in PAINTING_SCORES for name in metrics or ()):
+        model.painting()
+        raise DataError(UNTOLD.format(splits.test.name))
     own, of_samples = divided(metrics, model)
     refuse_missing(model, own if metrics else [])
     results: list[Result] = []
@@ -165,6 +173,8 @@ def evaluate_model(
         )
         results += judgement.results
         notes = judgement.notes
+        if model.can_paint:
+            notes = (UNTOLD.format(splits.test.name), *notes)
     if LOGLIK in (metrics or ()):
         given = {"images": samples, "steps": steps, "chains": chains}
         effort = {name: value for name, value in given.items() if value is not None}

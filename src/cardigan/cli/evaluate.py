@@ -27,7 +27,10 @@ def run(
     samples: Annotated[
         int | None,
         typer.Option(
-            "-n", min=10, metavar="N", help="How many samples to judge; of loglik and of translations, test images."
+            "-n",
+            min=10,
+            metavar="N",
+            help="How many samples to judge; of loglik, translations and pictures of sentences, test images.",
         ),
     ] = None,
     features: Annotated[

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from cardigan.data.accounts import Accounts
 from cardigan.data.order import Order
 from cardigan.data.pyramid import box_filtered, level
 from cardigan.data.sentences import Sentences
@@ -52,9 +53,11 @@ class Dataset:
 
     Attributes:
         sentences: what is said of the examples, or None.
+        accounts: what is true of them and what the sentences tell of that, or None where it is not known.
     """
 
     sentences: Sentences | None = None
+    accounts: Accounts | None = None
 
     def __init__(
         self,
@@ -107,7 +110,7 @@ class Dataset:
         spec = self.spec.model_copy(update={"height": self.spec.height >> times, "width": self.spec.width >> times})
         pixels = self._level(times)
         smaller = Dataset(self.name, self.split, spec, pixels, self.digest, rows=self._rows, labels=self._labels)
-        smaller.sentences = self.sentences
+        smaller.sentences, smaller.accounts = self.sentences, self.accounts
         return smaller
 
     def described(self, sentences: Sentences, text: TextConfig) -> Dataset:
@@ -116,6 +119,12 @@ class Dataset:
         other.sentences = sentences
         other.spec = self.spec.model_copy(update={"text": text})
         other.digest = hashlib.sha256(f"{self.digest} {sentences.digest}".encode()).hexdigest()
+        return other
+
+    def accounted(self, accounts: Accounts) -> Dataset:
+        """The same examples, about which these facts are known."""
+        other = copy(self)
+        other.accounts = accounts
         return other
 
     def embedded(self, vectors: Tensor) -> Dataset:

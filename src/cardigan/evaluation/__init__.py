@@ -1,5 +1,6 @@
 """How good are the images, honestly: features, distances, and the protocol that goes with every number."""
 
+from cardigan.evaluation.attributes import AttributeClassifier, train_attributes
 from cardigan.evaluation.choose import choose_features, domain_classifier, load_features
 from cardigan.evaluation.classifier import ChannelFeatures, ClassifierFeatures, RandomFeatures, train_classifier
 from cardigan.evaluation.colours import lab
@@ -8,6 +9,7 @@ from cardigan.evaluation.evaluate import evaluate
 from cardigan.evaluation.features import Features, IdentityFeatures
 from cardigan.evaluation.frechet import frechet_distance, frechet_extrapolated
 from cardigan.evaluation.holes import hole_psnr, hole_ssim
+from cardigan.evaluation.inception_score import inception_score
 from cardigan.evaluation.kernel import kernel_distance
 from cardigan.evaluation.manifold import manifold
 from cardigan.evaluation.memorisation import authentic, copying, nearest_training_images
@@ -23,6 +25,7 @@ from cardigan.evaluation.sources import FromDataset, ImageSource
 
 __all__ = [
     "METRICS",
+    "AttributeClassifier",
     "ChannelFeatures",
     "ClassifierFeatures",
     "Confusion",
@@ -48,6 +51,7 @@ __all__ = [
     "frechet_extrapolated",
     "hole_psnr",
     "hole_ssim",
+    "inception_score",
     "kernel_distance",
     "lab",
     "learn_pairs",
@@ -64,6 +68,7 @@ __all__ = [
     "sliced_wasserstein",
     "ssim",
     "stacked_labels",
+    "train_attributes",
     "train_classifier",
     "train_segmenter",
     "with_vectors",

@@ -88,11 +88,18 @@ class ClassifierFeatures(NetworkFeatures):
         """How many classes there are."""
         return self.head.out_features
 
-    @torch.no_grad()
     def classify(self, images: Float[Tensor, "n c h w"]) -> Int[Tensor, "n"]:
         """Most probable class of each image."""
+        return self.logits(images).argmax(1)
+
+    def probabilities(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
+        """Of each class, float64."""
+        return self.logits(images).double().softmax(1)
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
         parts = (part.to(self.device) for part in in_chunks(images))
-        return torch.cat([self.head(self.network(part)).argmax(1).cpu() for part in parts])
+        return torch.cat([self.head(self.network(part)).cpu() for part in parts])
 
 
 class ChannelFeatures:

@@ -248,6 +248,13 @@ def shown_precision(
         seen = torch.cat([joint.look(dataset.images(part)) for part in indices.split(step)])
     else:
         seen = joint.look(images)
+    return seen_precision(joint, told, indices, seen, seed)
+
+
+def seen_precision(
+    joint: JointEmbedding, told: Sentences, indices: Tensor, seen: Float[Tensor, "n dims"], seed: int = 0
+) -> RPrecision | None:
+    """`shown_precision` of images with these vectors."""
     numbers, truth = told.firsts(indices).unique(return_inverse=True)
     kinds = told.kinds[indices]
     sentence_kinds = torch.zeros_like(numbers).scatter_(0, truth, kinds)

@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 FEWEST, MOST = 2, 6
 """How many facts a sentence tells."""
+MATTERS_OF_DEGREE = ("main",)
+"""Keys of facts that are neither quite true nor quite false of many birds."""
 
 
 @dataclass(frozen=True)

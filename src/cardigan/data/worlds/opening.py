@@ -5,14 +5,15 @@ What is said of scenes is packed beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from cardigan.data.accounts import Accounts, Facts
 from cardigan.data.captions import Told, kept, phrases, with_captions
 from cardigan.data.dataset import Splits
 from cardigan.data.decode import Pixels
@@ -23,11 +24,23 @@ from cardigan.data.sources import SPLITS, Example, Source, Split
 from cardigan.data.spec import Side
 from cardigan.data.store import VERSION, Pack, open_pack
 from cardigan.data.worlds import birds, streets
-from cardigan.data.worlds.captions import captions
+from cardigan.data.worlds.captions import MATTERS_OF_DEGREE, captions, facts
 from cardigan.errors import DataError
 
-Speech = Callable[[int, Split, Collection[str]], tuple[list[str], str]]
-"""Of the scene of an index and a split: sentences without certain facts, and what kind of scene it is."""
+
+@dataclass(frozen=True)
+class Speech:
+    """What is said of the scene of an index and a split.
+
+    Attributes:
+        captions: sentences without certain facts, each with the facts that it tells.
+        kind: what kind of scene it is.
+        true: all facts about it that a picture can be held to.
+    """
+
+    captions: Callable[[int, Split, Collection[str]], Sequence[tuple[str, Facts]]]
+    kind: Callable[[int, Split], str]
+    true: Callable[[int, Split], Facts]
 
 
 @dataclass(frozen=True)
@@ -66,10 +79,21 @@ def painted(index: int, split: Split, height: int, width: int) -> Pixels:
     return birds.draw(birds.bird(index, split), height)
 
 
-def said(index: int, split: Split, without: Collection[str]) -> tuple[list[str], str]:
-    """Ten sentences about a bird, and its species."""
-    bird = birds.bird(index, split)
-    return [caption.text for caption in captions(bird, 0, without=without)], birds.species(bird)
+def said(index: int, split: Split, without: Collection[str]) -> list[tuple[str, Facts]]:
+    """Ten sentences about a bird."""
+    spoken = captions(birds.bird(index, split), 0, without=without)
+    return [(caption.text, certain(caption.told)) for caption in spoken]
+
+
+def certain(told: Facts) -> Facts:
+    return {key: value for key, value in told.items() if key not in MATTERS_OF_DEGREE}
+
+
+BIRDS = Speech(
+    captions=said,
+    kind=lambda index, split: birds.species(birds.bird(index, split)),
+    true=lambda index, split: certain(facts(birds.bird(index, split))),
+)
 
 
 WORLDS = {
@@ -81,7 +105,7 @@ WORLDS = {
         shown="birds",
         sides={},
         counts=(4_000, 500),
-        told=said,
+        told=BIRDS,
         squares=(16, 512),
     ),
     "streets": World(
@@ -145,13 +169,28 @@ def spoken(world: World, packed: Pack, splits: Splits, options: DataOptions) -> 
     speech, without = world.told, ("facing",) if options.flip else ()
 
     def make() -> Told:
-        every = [speech(index, SPLITS[side], without) for index, side in enumerate(packed.splits.tolist())]
-        return Told([texts for texts, _ in every], [kind for _, kind in every])
+        scenes = [(index, SPLITS[side]) for index, side in enumerate(packed.splits.tolist())]
+        texts = [[text for text, _ in speech.captions(*scene, without)] for scene in scenes]
+        return Told(texts, [speech.kind(*scene) for scene in scenes])
 
     told = kept(packed, "captions-mirrored" if options.flip else "captions", make)
     if options.text == "classes":
         told = Told([phrases(kind) for kind in told.kinds], told.kinds)
-    return with_captions(splits, packed, told, options)
+        return with_captions(splits, packed, told, options)
+    splits = with_captions(splits, packed, told, options)
+    train, test = (
+        part.accounted(accounts(speech, packed, part.split, without)) for part in (splits.train, splits.test)
+    )
+    return replace(splits, train=train, test=test)
+
+
+def accounts(speech: Speech, packed: Pack, split: Split, without: Collection[str]) -> Accounts:
+    """What is known of the scenes of a split, found anew whenever it is asked for."""
+    scenes = packed.rows(split).tolist()
+    return Accounts(
+        true=lambda i: speech.true(scenes[i], split),
+        told=lambda i: [told for _, told in speech.captions(scenes[i], split, without)],
+    )
 
 
 def view(world: World, packed: Pack, name: str, options: DataOptions) -> Part:
