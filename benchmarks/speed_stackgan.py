@@ -13,7 +13,6 @@ import itertools
 import os
 from collections.abc import Callable
 from functools import partial
-from statistics import median
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # has to be said before torch is imported
@@ -25,11 +24,10 @@ from torch.nn import functional as F
 from cardigan.data import Dataset, DataSpec, Splits
 from cardigan.data.sentences import sentences_of
 from cardigan.text import PAPER
-from cardigan.training.device import has_fast_bfloat16
 from cardigan.training.recipe import build_recipe, merge, recipe_table
 from cardigan.training.trainer import Trainer
-from common import CPU, Results, Row, new_trainer, options, table
-from turns import Make, turns_of
+from common import Results, Row, new_trainer, options, table
+from turns import compared, lacking, rounds
 
 TARGET = 1.5
 SIZE = 256
@@ -220,28 +218,9 @@ def cardigan(batch: int, precision: str) -> Callable[[], object]:
     return trainer(batch, precision).play_round
 
 
-def candidates(batch: int) -> dict[str, Make]:
-    found: dict[str, Make] = {"plain step, float32": partial(plain, batch)}
-    for precision in ("float32", "bfloat16"):
-        if precision == "float32" or has_fast_bfloat16(CPU):
-            found[f"Cardigan, {precision}"] = partial(cardigan, batch, precision)
-    return found
-
-
 def measured(batch: int, threads: int, steps: int) -> list[Row]:
-    taken = turns_of(candidates(batch), threads, steps)
-    base = [seconds for seconds, _ in next(iter(taken.values()))]
-    return [
-        {
-            "batch": batch,
-            "label": label,
-            "threads": threads,
-            "median": median(seconds for seconds, _ in each),
-            "ratio": median(one / other for one, (other, _) in zip(base, each, strict=True)),
-            "peak": max(peak for _, peak in each),
-        }
-        for label, each in taken.items()
-    ]
+    candidates = rounds(partial(plain, batch), partial(cardigan, batch))
+    return [{"batch": batch, **row} for row in compared(candidates, threads, steps)]
 
 
 def summary(rows: list[Row]) -> str:
@@ -249,8 +228,7 @@ def summary(rows: list[Row]) -> str:
     lines = []
     for row, target in zip(rows, itertools.chain([""], itertools.repeat(f"≥ {TARGET}")), strict=False):
         lines.append([row["label"], f"{row['median']:.2f}", f"{row['ratio']:.2f}", target, f"{row['peak']:,.0f}"])
-    lacking = "" if has_fast_bfloat16(CPU) else "\n\nThis processor has no AVX-512 BF16: bfloat16 was not measured."
-    return table(header, lines) + lacking
+    return table(header, lines) + lacking()
 
 
 def main() -> None:

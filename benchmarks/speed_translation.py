@@ -12,7 +12,6 @@ import itertools
 import os
 from collections.abc import Callable
 from functools import partial
-from statistics import median
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # has to be said before torch is imported
@@ -25,11 +24,10 @@ from cardigan.data import Dataset, DataSpec, Splits
 from cardigan.data.sides import Pairs, Unpaired
 from cardigan.data.spec import Side
 from cardigan.games.pool import ImagePool
-from cardigan.training.device import has_fast_bfloat16
 from cardigan.training.recipe import build_recipe, merge, recipe_table
 from cardigan.training.trainer import Trainer
-from common import CPU, Results, Row, new_trainer, options, table
-from turns import Make, turns_of
+from common import Results, Row, new_trainer, options, table
+from turns import compared, lacking, rounds
 
 SIZES = {"cyclegan": 128, "pix2pix": 256}
 TARGETS = {"float32": 1.3, "bfloat16": 1.8}
@@ -217,28 +215,9 @@ def cardigan(name: str, precision: str) -> Callable[[], object]:
     return trainer(name, precision).play_round
 
 
-def candidates(name: str) -> dict[str, Make]:
-    found: dict[str, Make] = {"plain step, float32": partial(plain, name)}
-    for precision in ("float32", "bfloat16"):
-        if precision == "float32" or has_fast_bfloat16(CPU):
-            found[f"Cardigan, {precision}"] = partial(cardigan, name, precision)
-    return found
-
-
 def measured(name: str, threads: int, steps: int) -> list[Row]:
-    taken = turns_of(candidates(name), threads, steps)
-    base = [seconds for seconds, _ in next(iter(taken.values()))]
-    return [
-        {
-            "game": name,
-            "label": label,
-            "threads": threads,
-            "median": median(seconds for seconds, _ in each),
-            "ratio": median(one / other for one, (other, _) in zip(base, each, strict=True)),
-            "peak": max(peak for _, peak in each),
-        }
-        for label, each in taken.items()
-    ]
+    candidates = rounds(partial(plain, name), partial(cardigan, name))
+    return [{"game": name, **row} for row in compared(candidates, threads, steps)]
 
 
 def summary(rows: list[Row]) -> str:
@@ -249,8 +228,7 @@ def summary(rows: list[Row]) -> str:
         size = SIZES[row["game"]]
         numbers = [f"{row['median']:.2f}", f"{row['ratio']:.2f}", target, f"{row['peak']:,.0f}"]
         lines.append([f"{row['game']}, {size} x {size}", row["label"], *numbers])
-    lacking = "" if has_fast_bfloat16(CPU) else "\n\nThis processor has no AVX-512 BF16: bfloat16 was not measured."
-    return table(header, lines) + lacking
+    return table(header, lines) + lacking()
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ import speed_dcgan
 import speed_generators
 import speed_inpaint
 import speed_stackgan
+import speed_translating
 import speed_translation
 import stacked_digits
 import startup
@@ -226,6 +227,26 @@ def test_interleaved_counts_every_turn_but_the_first_ones() -> None:
     seconds = turns.interleaved({"a": nothing, "b": nothing}, threads=1, repeats=2)
     assert {name: len(each) for name, each in seconds.items()} == {"a": 2, "b": 2}
     assert all(0 <= second < 1 for each in seconds.values() for second in each)
+
+
+def test_a_comparison_is_with_the_first_candidate() -> None:
+    first, second = turns.compared({"a": nothing, "b": nothing}, threads=1, steps=2)
+    assert (first["label"], first["ratio"], second["label"]) == ("a", 1.0, "b")
+    assert second["peak"] > 100  # MiB: torch alone
+
+
+def test_the_plain_script_and_cardigan_translate_the_same_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(speed_translating, "SIZES", {"cyclegan": 32})
+    monkeypatch.setattr(speed_translating, "PICTURES", 2)
+    monkeypatch.setattr(speed_translation, "SIZES", {"cyclegan": 32})
+    monkeypatch.setattr(speed_translation, "WIDTH", 2)
+    speed_translating.plain(speed_translating.BOTH)()
+    assert len(list(tmp_path.glob("*/*_fake ?.png"))) == 4
+    speed_translating.cardigan(speed_translating.BOTH)()
+    assert len(list(tmp_path.glob("*/[ab]/*.png"))) == 4
 
 
 def test_data_path(tmp_path: Path) -> None:
