@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from cardigan.apps.files import appearing, check_place, reading_options, write_examples, write_text
-from cardigan.apps.interpolate import spherical
+from cardigan.apps.ways import spherical
 from cardigan.data import DataOptions, DataSpec, open_data
 from cardigan.errors import RecipeError, RunError
 from cardigan.training.pictures import grid

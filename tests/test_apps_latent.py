@@ -16,10 +16,10 @@ from cardigan import InversionOptions
 from cardigan.apps import film
 from cardigan.apps.files import write_examples
 from cardigan.apps.film import on_white, write_film
-from cardigan.apps.interpolate import between, closed_walk, plane, spherical
 from cardigan.apps.inversion import BEYOND
 from cardigan.apps.model import CHUNK, Model
 from cardigan.apps.truncation import truncated
+from cardigan.apps.ways import between, closed_walk, plane, spherical
 from cardigan.cli.common import parse_numbers
 from cardigan.data import DataSpec
 from cardigan.errors import DataError, RecipeError, RunError

@@ -129,9 +129,9 @@ def test_the_way_between_two_sentences(model: Model) -> None:
     way = model.paint_between(DIM, BRIGHT, 5, 2, seed=3)
     assert way.shape == (5, 2, 1, 16, 16)
     close(way[[0, -1]], model.paint([DIM, BRIGHT], 2, seed=3))
-    first, last = model.embed([DIM, BRIGHT])
+    first, last = model.painter().read([DIM, BRIGHT])
     middle = (first + last) * (first.norm() / (first + last).norm())
-    close(way[2], model.painted(model.latents_of(range(2), seed=3), middle.expand(2, -1)))
+    close(way[2], model.painter().painted(model.latents_of(range(2), seed=3), middle.expand(2, -1)))
     close(model.paint_between(DIM, DIM, 3), model.paint([DIM]).expand(3, -1, -1, -1, -1))
 
 
@@ -145,7 +145,7 @@ def test_whatever_is_said_is_painted(text: str, model: Model) -> None:
     [([""], "the sentence is empty"), ([DIM, " \n"], "sentence 2 of 2 is empty: say what"), ([], "give at least one")],
 )
 def test_nothing_said_is_refused(texts: list[str], said: str, model: Model) -> None:
-    for verb in (model.paint, model.paint_in_stages, model.embed):
+    for verb in (model.paint, model.paint_in_stages, model.painter().read):
         with pytest.raises(DataError, match=said):
             verb(texts)
 
@@ -345,7 +345,7 @@ def test_nothing_is_written_over_and_no_odd_place(way: tuple[str, ...], run: Pat
 def test_samples_are_of_remembered_sentences(run: Path, model: Model) -> None:
     succeeds("sample", run, "-n", "5", "--out", "x.npy")
     latents = model.latents_of(range(5))
-    close(torch.from_numpy(np.load("x.npy")), model.painted(latents, model.game.remembered(latents)))
+    close(torch.from_numpy(np.load("x.npy")), model.painter().painted(latents, model.game.remembered(latents)))
     assert "told sentences, not classes" in refused("sample", run, "--label", "dim", "--out", "y.png")
 
 

@@ -8,9 +8,9 @@ from torch.distributions import Normal, kl_divergence
 
 from cardigan.errors import RecipeError
 from cardigan.networks.layers import UpConv2d
+from cardigan.networks.matching import MatchingConfig
 from cardigan.networks.stackgan import (
     ConditioningAugmentation,
-    MatchingConfig,
     StackGeneratorConfig,
     encoder_halvings,
     truncated_normal,

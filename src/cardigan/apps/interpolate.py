@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from cardigan.apps.files import write_examples
 from cardigan.apps.film import check_film, write_film
 from cardigan.apps.model import Model
+from cardigan.apps.ways import closed_walk, plane
 from cardigan.errors import RecipeError
 from cardigan.games import Painting
-from cardigan.games.base import LatentConfig
 from cardigan.training.pictures import draw
 
 STOPS = 4
@@ -22,45 +20,6 @@ STOPS = 4
 CORNERS = 4
 ALONE = 128
 """Least side in pixels of a walk that is shown alone."""
-
-
-def spherical(start: Tensor, end: Tensor, share: float | Tensor) -> Tensor:
-    """Great-circle interpolation (Shoemake 1985): latents of a Gaussian keep the length that the prior gives them.
-
-    Ones that point the same way, or opposite ways, between which no circle is the greatest, are joined by a line.
-    """
-    unit_start, unit_end = (x / x.norm(dim=-1, keepdim=True) for x in (start, end))
-    angle = (unit_start * unit_end).sum(-1, keepdim=True).clamp(-1.0, 1.0).acos()
-    sine = angle.sin()
-    weights = ((1 - share) * angle).sin() / sine, (share * angle).sin() / sine
-    return torch.where(sine < 1e-3, torch.lerp(start, end, share), weights[0] * start + weights[1] * end)
-
-
-def between(start: Tensor, end: Tensor, share: float | Tensor, latent: LatentConfig) -> Tensor:
-    """The latent a share of the way from start to end: on a sphere where they are normal, else in the cube, on a line."""
-    return spherical(start, end, share) if latent.distribution == "normal" else torch.lerp(start, end, share)
-
-
-def closed_walk(points: Tensor, frames: int, latent: LatentConfig) -> list[Tensor]:
-    """From each point to the next and from the last to the first: `frames` tensors for points (stops, ..., size).
-
-    Every point is a frame of its own, as it is, where there are as many frames as points.
-    """
-    stops = len(points)
-    begins = [stop * frames // stops for stop in range(stops + 1)]
-    return [
-        between(points[stop], points[(stop + 1) % stops], (frame - begin) / (end - begin), latent)
-        for stop, (begin, end) in enumerate(pairwise(begins))
-        for frame in range(begin, end)
-    ]
-
-
-def plane(corners: Tensor, side: int, latent: LatentConfig) -> Tensor:
-    """A grid between four latents (4, size), left to right and top to bottom: (side * side, size)."""
-    top_left, top_right, bottom_left, bottom_right = corners
-    shares = torch.linspace(0, 1, side)[:, None]
-    left, right = between(top_left, bottom_left, shares, latent), between(top_right, bottom_right, shares, latent)
-    return between(left[:, None], right[:, None], shares, latent).flatten(0, 1)
 
 
 def one_class(model: Model, numbers: Sequence[int], label: str | None) -> int | str | None:
@@ -92,7 +51,7 @@ def said_of(model: Model, latents: Tensor) -> Tensor | None:
 
 def decoded(model: Model, latents: Tensor, texts: Tensor | None, labels: Sequence[int | str] | None) -> Tensor:
     """Images of latents (n, size), each of its class or of its sentence where the model is told either."""
-    return model.decode(latents, labels) if texts is None or labels else model.painted(latents, texts)
+    return model.decode(latents, labels) if texts is None or labels else model.painter().painted(latents, texts)
 
 
 def write_walk(

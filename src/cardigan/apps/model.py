@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from cardigan.apps.painter import Painter
 from cardigan.apps.truncation import chosen_as, truncated
+from cardigan.apps.ways import spherical
 from cardigan.data.masks import check_holes
 from cardigan.data.palette import coded
 from cardigan.data.spec import DataSpec
@@ -237,7 +239,8 @@ class Model:
             DataError: there is no sentence, or one is empty.
             RecipeError: the truncation is not positive.
         """
-        return self.painted_with_each(self.embed(texts), n, seed, truncation)
+        painter = self.painter()
+        return painter.with_each(painter.read(texts), self.noises(n, seed, truncation))
 
     @torch.no_grad()
     def paint_in_stages(
@@ -247,10 +250,8 @@ class Model:
 
         Those that `paint` gives are the last.
         """
-        game, vectors = self.painting(), self.embed(texts)
-        every = self.pairs(*each_with_each(self.noises(n, seed, truncation), vectors))
-        parts = [[self.finished(images) for images in game.painted_in_stages(*part)] for part in every]
-        return tuple(torch.cat(stage).unflatten(0, (len(vectors), n)) for stage in zip(*parts, strict=True))
+        painter = self.painter()
+        return painter.in_stages(painter.read(texts), self.noises(n, seed, truncation))
 
     def paint_between(
         self, start: str, end: str, steps: int = 9, n: int = 1, *, seed: int = 0, truncation: float | None = None
@@ -268,24 +269,12 @@ class Model:
         Raises:
             CardiganError: as `paint`.
         """
-        from cardigan.apps.interpolate import spherical
-
         if steps < 2:
             raise ValueError(f"steps: expected at least 2, for the two sentences themselves, not {steps}")
-        first, last = self.embed([start, end])
+        painter = self.painter()
+        first, last = painter.read([start, end])
         way = spherical(first, last, torch.linspace(0, 1, steps)[:, None])
-        return self.painted_with_each(way, n, seed, truncation)
-
-    def embed(self, texts: Sequence[str]) -> Tensor:
-        """Vectors (len(texts), dims) of sentences, as the model reads them, on the CPU.
-
-        Raises:
-            RunError: the model does not paint.
-            DataError: there is no sentence, or one is empty.
-        """
-        game = self.painting()
-        check_sentences(texts)
-        return game.text.embed(texts).cpu()
+        return painter.with_each(way, self.noises(n, seed, truncation))
 
     def noises(self, n: int, seed: int, truncation: float | None) -> Tensor:
         """The latents (n, size) of the first samples."""
@@ -293,21 +282,13 @@ class Model:
             raise ValueError(f"n: expected at least 1 picture of each sentence, not {n}")
         return self.latents_of(range(n), seed=seed, truncation=truncation)
 
-    def painted_with_each(self, vectors: Tensor, n: int, seed: int, truncation: float | None) -> Tensor:
-        """Each of the sentences with vectors (m, dims) with each of n latents: (m, n, channels, height, width)."""
-        pictures = self.painted(*each_with_each(self.noises(n, seed, truncation), vectors))
-        return pictures.unflatten(0, (len(vectors), n))
+    def painter(self) -> Painter:
+        """What paints sentences by their vectors.
 
-    @torch.no_grad()
-    def painted(self, latents: Tensor, vectors: Tensor) -> Tensor:
-        """Images (n, channels, height, width) of sentences with vectors (n, dims), for latents (n, size)."""
-        game = self.painting()
-        return torch.cat([self.finished(game.paint(*part)) for part in self.pairs(latents, vectors)])
-
-    def pairs(self, latents: Tensor, vectors: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Both in parts that fit memory, on the model's device."""
-        for z, texts in zip(latents.split(CHUNK), vectors.split(CHUNK), strict=True):
-            yield z.to(self.device), texts.to(self.device)
+        Raises:
+            RunError: the model does not paint.
+        """
+        return Painter(self.painting(), self.device, self.finished)
 
     def painting(self) -> Painting:
         if not isinstance(self.game, Painting):
@@ -437,26 +418,6 @@ class Model:
         if isinstance(label, Integral) and 0 <= int(label) < len(names):
             return int(label)
         raise RecipeError(f"there is no class {label!r}: choose one of {', '.join(names)}")
-
-
-def check_sentences(texts: Sequence[str]) -> None:
-    """
-    Raises:
-        DataError: there is none, or one is empty.
-    """
-    if isinstance(texts, str):
-        raise ValueError("texts: expected a list of sentences, not one string")
-    if not texts:
-        raise DataError("there is no sentence to paint: give at least one")
-    for number, text in enumerate(texts, 1):
-        if not text.strip():
-            which = "the sentence" if len(texts) == 1 else f"sentence {number} of {len(texts)}"
-            raise DataError(f"{which} is empty: say what is to be seen")
-
-
-def each_with_each(latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Every latent (n, size) beside every vector (m, dims): (m n, size) and (m n, dims), sentence after sentence."""
-    return latents.repeat(len(vectors), 1), vectors.repeat_interleave(len(latents), 0)
 
 
 def load(run: str | Path, device: str = "auto") -> Model:

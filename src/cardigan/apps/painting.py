@@ -14,7 +14,8 @@ from torch import Tensor
 
 from cardigan.apps.files import appearing, check_parents, check_place, save_sheet, steps_progress, write_example
 from cardigan.apps.film import check_film, write_film
-from cardigan.apps.model import CHUNK, Model, check_sentences
+from cardigan.apps.model import CHUNK, Model
+from cardigan.apps.painter import check_sentences
 from cardigan.errors import DataError, RecipeError, RunError
 from cardigan.networks.stackgan import doubled
 from cardigan.training.pictures import draw

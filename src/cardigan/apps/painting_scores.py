@@ -125,7 +125,8 @@ class Paintings:
         told = dataset.captions(indices)
         assert told is not None
         self.model, self.seed = model, seed
-        self.vectors = model.embed([sentences[0] for sentences in told]).cpu()
+        self.painter = model.painter()
+        self.vectors = self.painter.read([sentences[0] for sentences in told])
         self.numbers = (indices + take * len(dataset)).tolist()
         config = model.config
         self.name = (
@@ -151,7 +152,7 @@ class Paintings:
         """
         some = slice(start, start + count)
         latents = self.model.latents_of(self.numbers[some], seed=self.seed)
-        made = self.model.painted(latents, self.vectors[some])
+        made = self.painter.painted(latents, self.vectors[some])
         if not made.isfinite().all():
             raise DataError(f"{self.name} yields images with NaN or infinite values: nothing to measure")
         return made

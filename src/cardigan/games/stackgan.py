@@ -21,10 +21,9 @@ from cardigan.data.spec import Batch, DataSpec
 from cardigan.errors import RecipeError
 from cardigan.games.base import NO_PENALTY, LatentConfig, Move, Phase, frozen
 from cardigan.games.painting import Painting
+from cardigan.networks.matching import MatchingConfig, MatchingDiscriminator
 from cardigan.networks.stackgan import (
     REMEMBERED,
-    MatchingConfig,
-    MatchingDiscriminator,
     StackGeneratorConfig,
     doubled,
     smaller,
