@@ -25,6 +25,7 @@ import lecture
 import memory
 import painting
 import quality
+import speed_captions
 import speed_dcgan
 import speed_generators
 import speed_inpaint
@@ -39,6 +40,7 @@ from cardigan.apps.lab.findings import Findings, Row
 from cardigan.data.worlds.opening import WORLDS
 from cardigan.evaluation import attributes
 from cardigan.objectives import OBJECTIVES
+from cardigan.text import CharEncoderConfig
 from cardigan.training.randomness import seed_everything
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -247,6 +249,14 @@ def test_the_plain_script_and_cardigan_translate_the_same_pictures(
     assert len(list(tmp_path.glob("*/*_fake ?.png"))) == 4
     speed_translating.cardigan(speed_translating.BOTH)()
     assert len(list(tmp_path.glob("*/[ab]/*.png"))) == 4
+
+
+def test_captions_are_packed() -> None:
+    spent, megabytes = speed_captions.seconds(
+        CharEncoderConfig(dims=8, widths=(4, 4, 4)), ("a red bird", "a blue bird")
+    )
+    assert spent > 0
+    assert megabytes == pytest.approx(2 * 8 * 2 / 1e6)
 
 
 def test_data_path(tmp_path: Path) -> None:
