@@ -230,6 +230,9 @@ def test_nobody_is_advised_what_they_do() -> None:
     assert "default recipe" not in default.verdict()
     assert "whatever its latent: lower the generator's learning rate" in default.verdict()
     assert "latent: use the default recipe, or lower the generator's learning rate" in advice("collapsed diversity")
+    assert "recipe" not in advice(
+        "collapsed diversity", ("stackgan-small", "relativistic", "stackgan")
+    )  # it cannot read
     assert "objective" not in advice("dead generator", ("default", "relativistic"))
     everything = {name for remedies in REMEDIES.values() for same in remedies.values() for name in same}
     for trouble in REMEDIES:

@@ -43,7 +43,7 @@ REMEDIES: dict[Trouble, dict[str, set[str]]] = {
         "lower the discriminator's learning rate": set(),
     },
     "collapsed diversity": {
-        "use the default recipe": {"default"},
+        "use the default recipe": {"default", "stackgan"},
         "lower the generator's learning rate": set(),
     },
     "overfit discriminator": {"stop earlier": set(), "raise r1": set(), "train on more images": set()},
