@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from cardigan.apps.evaluate import evaluate, evaluate_model
+from cardigan.apps.exhibition import Paintings
 from cardigan.apps.model import Model, load
-from cardigan.apps.painting_scores import PAINTING_SCORES, Paintings, painting_results
+from cardigan.apps.painting_scores import PAINTING_SCORES, painting_results
 from cardigan.data import Splits
 from cardigan.data.accounts import Accounts
 from cardigan.data.worlds.opening import WORLDS
